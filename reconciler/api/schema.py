@@ -1,0 +1,161 @@
+"""The bodies of the Batch Prediction API: the contract client and service share. The rule here: requests are strict, answers are tolerant."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from reconciler import options, settings
+from reconciler.options import Id, Options, Strict
+
+TARGETS = ("deployment_id", "model_id", "model_package_id")
+TERMINAL = frozenset({"COMPLETED", "ABORTED", "FAILED"})
+
+
+class JobSpec(Options):
+    """`POST batchPredictions/`: what to score, from where, to where, how. Intake and output are typed by `parse_spec`."""
+
+    deployment_id: Id | None = None
+    model_id: Id | None = None
+    model_package_id: Id | None = None
+    intake_settings: dict[str, Any] = Field(default_factory=lambda: {"type": "localFile"})
+    output_settings: dict[str, Any] = Field(default_factory=lambda: {"type": "localFile"})
+
+
+class Tolerant(BaseModel):
+    """An answer: unknown keys are ignored, nulls and missing keys are the same."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
+
+
+class Links(Tolerant):
+    self_: str = Field(alias="self")
+    csv_upload: str | None = None
+    download: str | None = None
+
+
+class Job(Tolerant):
+    """A job resource (`GET batchPredictions/{id}/`)."""
+
+    id: str
+    status: str
+    status_details: str = ""
+    percentage_completed: float = 0.0
+    elapsed_time_sec: int = 0
+    scored_rows: int = 0
+    failed_rows: int = 0
+    skipped_rows: int = 0
+    job_intake_size: int | None = None
+    job_output_size: int | None = None
+    queued: bool = False
+    queue_position: int | None = None
+    created: str | None = None
+    logs: list[str] = Field(default_factory=list)
+    links: Links
+    job_spec: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def is_terminal(self) -> bool:
+        return self.status in TERMINAL
+
+
+class Page(Tolerant):
+    """A page of a list; `next` is an absolute URL, null on the last page."""
+
+    count: int = 0
+    next: str | None = None
+    previous: str | None = None
+    data: list[dict[str, Any]] = Field(default_factory=list)
+
+
+class Model(Tolerant):
+    id: str | None = None
+    type: str | None = None
+    target_name: str | None = None
+    target_type: str | None = None
+    deployed_at: str | None = None
+
+
+class ModelPackage(Tolerant):
+    id: str | None = None
+    name: str | None = None
+
+
+class Deployment(Tolerant):
+    """`GET deployments/{id}/`, as far as scoring needs it."""
+
+    id: str
+    label: str | None = None
+    status: str | None = None
+    model: Model | None = None
+    model_package: ModelPackage | None = None
+
+
+Problem = tuple[tuple[str | int, ...], str]  # where in the body (as the sender spelled it, or camelCase), and the sentence
+
+
+def spec_problems(body: dict[str, Any]) -> Iterator[Problem]:
+    """Every reason for which a job spec is refused with 422; none means that it is lawful."""
+    spec = None
+    try:
+        spec = JobSpec.model_validate(body)
+    except ValidationError as error:
+        yield from validation_problems(error)
+    if spec:
+        yield from (((to_camel(name),), sentence) for name, sentence in options.broken_rules(spec))
+        if sum(getattr(spec, name) is not None for name in TARGETS) != 1:
+            yield ("deploymentId",), "exactly one of deploymentId, modelId and modelPackageId is needed"
+    for side, kinds in (("intakeSettings", settings.INTAKES), ("outputSettings", settings.OUTPUTS)):
+        block = body.get(side, {"type": "localFile"})
+        if not isinstance(block, dict):
+            continue  # the first check has said so
+        kind = kinds.get(settings.SYNONYMS.get(str(block.get("type")), str(block.get("type"))))
+        if kind is None:
+            yield (side, "type"), f"{block.get('type')!r} is not one of: {', '.join(kinds)}"
+            continue
+        try:
+            parsed = kind.model_validate(block)
+        except ValidationError as error:
+            yield from (((side, *where), sentence) for where, sentence in validation_problems(error))
+        else:
+            yield from (((side, to_camel(name)), sentence) for name, sentence in settings.broken_rules(parsed))
+
+
+def validation_problems(error: ValidationError) -> Iterator[Problem]:
+    for item in error.errors(include_url=False, include_context=False, include_input=False):
+        yield item["loc"], item["msg"].removeprefix("Value error, ")
+
+
+def echoed_spec(body: dict[str, Any], num_concurrent: int) -> dict[str, Any]:
+    """The accepted spec with the API's defaults, as a job resource shows it."""
+    spec = JobSpec.model_validate(body)
+    shown = spec.model_dump(by_alias=True)
+    shown["numConcurrent"] = spec.num_concurrent or num_concurrent
+    for side, kinds in (("intakeSettings", settings.INTAKES), ("outputSettings", settings.OUTPUTS)):
+        block = shown[side]
+        kind = kinds[settings.SYNONYMS.get(block["type"], block["type"])]
+        shown[side] = kind.model_validate(block).model_dump(by_alias=True)
+    return {key: value for key, value in shown.items() if value is not None}
+
+
+def request_core(spec: dict[str, Any]) -> dict[str, Any]:
+    """A spec, sent or echoed, without nulls, defaults and pace: two specs with the same core score the same.
+
+    Raises ValueError when the echo holds what this release cannot read.
+    """
+    shown = {key: value for key, value in spec.items() if value is not None and (key in _FIELDS or key.startswith("monitoring"))}
+    core = JobSpec.model_validate(shown).wire()
+    for side, kinds in (("intakeSettings", settings.INTAKES), ("outputSettings", settings.OUTPUTS)):
+        block = {key: value for key, value in spec.get(side, {"type": "localFile"}).items() if value is not None}
+        kind = kinds[settings.SYNONYMS.get(block["type"], block["type"])]
+        core[side] = _validated(kind, block).wire()
+    return {key: value for key, value in core.items() if key not in options.PACE}
+
+
+def _validated(kind: type[Strict], block: dict[str, Any]) -> Strict:
+    known = {field.alias or name for name, field in kind.model_fields.items()} | set(kind.model_fields)
+    return kind.model_validate({key: value for key, value in block.items() if key in known})
+
+
+_FIELDS = frozenset(to_camel(name) for name in JobSpec.model_fields)

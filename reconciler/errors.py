@@ -1,0 +1,107 @@
+"""Every error a user can meet, as one tree. The rule here: each leaf has its exit code and says what to do next.
+
+ReconcilerError                 1
+├── SpecInvalid                 1    the YAML, with every problem found
+├── Refused                     1    a command that must not go on (no approval, no such address, …)
+├── StateError                  1
+│   ├── StateCorrupt            1    the database is not one, or is damaged
+│   ├── StateNewer              1    written by a later release
+│   ├── StateLocked             1    somebody else is applying
+│   └── StateUnwritable         1    a read-only folder, a full disk
+├── ServiceError                1    what the Batch Prediction API answered, or that it did not answer
+├── ScoringError                1    the engine cannot score this: model, data or options
+│   ├── ModelError              1    the deployment's folder or artifact
+│   └── Cancelled               1    the job was aborted while it ran
+├── DeliveryError               1    the output cannot be put in its place
+├── ApplyFailed                 1    some jobs failed; the others are recorded
+└── Interrupted               130    the second interrupt
+"""
+
+from collections.abc import Sequence
+
+from reconciler.diagnostic import Diagnostic
+
+
+class ReconcilerError(Exception):
+    """The root: `str(error)` is the summary, `detail` says why and what to do."""
+
+    exit_code = 1
+
+    def __init__(self, summary: str, detail: str = "") -> None:
+        super().__init__(summary)
+        self.summary = summary
+        self.detail = detail
+
+    @property
+    def diagnostics(self) -> Sequence[Diagnostic]:
+        return (Diagnostic(self.summary, self.detail),)
+
+
+class SpecInvalid(ReconcilerError):
+    """The configuration cannot be read; every problem is carried."""
+
+    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+        super().__init__("Invalid configuration")
+        self._diagnostics = tuple(diagnostics)
+
+    @property
+    def diagnostics(self) -> Sequence[Diagnostic]:
+        return self._diagnostics
+
+
+class Refused(ReconcilerError):
+    """The command stops before it did anything."""
+
+
+class StateError(ReconcilerError):
+    """The state database."""
+
+
+class StateCorrupt(StateError):
+    """The file is not a state database, or is damaged."""
+
+
+class StateNewer(StateError):
+    """The state was written by a later release of this tool."""
+
+
+class StateLocked(StateError):
+    """Another process holds the lock."""
+
+
+class StateUnwritable(StateError):
+    """The database cannot be written where it is."""
+
+
+class ServiceError(ReconcilerError):
+    """An answer of the API that is not the one asked for; `status` is the HTTP status, None when no answer came."""
+
+    def __init__(self, summary: str, detail: str = "", status: int | None = None) -> None:
+        super().__init__(summary, detail)
+        self.status = status
+
+
+class ScoringError(ReconcilerError):
+    """The engine cannot score this job; the message becomes the job's `statusDetails`."""
+
+
+class ModelError(ScoringError):
+    """The deployment's folder or its artifact."""
+
+
+class Cancelled(ScoringError):
+    """The job was aborted while it ran."""
+
+
+class DeliveryError(ReconcilerError):
+    """The scored output cannot be put in its place; the previous output is untouched."""
+
+
+class ApplyFailed(ReconcilerError):
+    """Some jobs failed; all that succeeded is recorded."""
+
+
+class Interrupted(ReconcilerError):
+    """The user interrupted a second time."""
+
+    exit_code = 130

@@ -1,0 +1,66 @@
+"""Digests of values, files and folders. The rule here: every digest names its algorithm, and equal meaning gives equal digests."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from blake3 import blake3
+
+_BLOCK = 1 << 20
+
+
+def canonical_json(value: Any) -> bytes:
+    """The one spelling of a JSON value: sorted keys, no spaces, `1.0` as `1`. Fails on NaN, which has no JSON."""
+    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case bool():
+            return value
+        case float() if value.is_integer():
+            return int(value)
+        case dict():
+            return {key: _plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+    return value
+
+
+def digest(content: bytes) -> str:
+    """`blake3:` and 64 hex digits."""
+    return "blake3:" + blake3(content).hexdigest()
+
+
+def value_digest(value: Any) -> str:
+    return digest(canonical_json(value))
+
+
+def file_digest(path: str | os.PathLike[str]) -> str:
+    """The digest of a file's bytes, read in blocks. Raises OSError."""
+    hasher = blake3()
+    with open(path, "rb", buffering=0) as file:
+        while block := file.read(_BLOCK):
+            hasher.update(block)
+    return "blake3:" + hasher.hexdigest()
+
+
+def folder_files(folder: Path) -> list[Path]:
+    """Every file that is part of a folder's content, in a stable order; hidden files and caches are not."""
+    found = [
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not any(part.startswith(".") or part == "__pycache__" for part in path.relative_to(folder).parts)
+    ]
+    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def listing_digest(digests: dict[str, str]) -> str:
+    """A folder's identity from the digests of its files by their relative POSIX paths: names and bytes, nothing else."""
+    return value_digest(digests)
+
+
+def short_id(text: str) -> str:
+    """24 hex digits, the shape of a DataRobot id, made from `text`."""
+    return blake3(text.encode()).hexdigest()[:24]
