@@ -1,0 +1,86 @@
+"""What the engine serves. The rule here: every option has one place in the tables; none is ignored in silence."""
+
+from collections.abc import Callable, Iterator
+
+from reconciler.engine import dialect
+from reconciler.options import Options
+
+SERVED = frozenset(
+    {
+        "csv_settings",
+        "passthrough_columns",
+        "passthrough_columns_set",
+        "column_names_remapping",
+        "include_prediction_status",
+        "include_probabilities",
+        "include_probabilities_classes",
+        "prediction_threshold",
+    }
+)
+
+# Accepted, because they cannot change the output here; with the reason.
+WITHOUT_EFFECT = {
+    "num_concurrent": "requests in parallel: the engine uses the cores of this machine",
+    "chunk_size": "the size of a request: the engine reads blocks of its own size",
+    "skip_drift_tracking": "the embedded service tracks no drift, so there is nothing to skip",
+    "disable_row_level_error_handling": "no chunk is tried again row by row: the first bad row ends the job",
+}
+
+_EXPLANATIONS = "The embedded engine gives no prediction explanations yet; leave this out, or score on DataRobot."
+_MONITORING = "The embedded engine scores and does not monitor; leave this out, or run the job on DataRobot."
+
+# Refused unless they have the API's default.
+REFUSED = {
+    "pinned_model_id": "A local deployment has one model; leave pinned_model_id out, or point the deployment to the folder of that model.",
+    "batch_job_type": "The embedded engine runs prediction jobs only; run a monitoring job on DataRobot.",
+    "abort_on_error": "The embedded engine ends the job at the first bad row; it cannot count bad rows and go on yet.",
+    "prediction_warning_enabled": "The embedded engine has no prediction warnings; leave this out, or score on DataRobot.",
+    "max_explanations": _EXPLANATIONS,
+    "max_ngram_explanations": _EXPLANATIONS,
+    "explanation_algorithm": _EXPLANATIONS,
+    "explanation_class_names": _EXPLANATIONS,
+    "explanation_num_top_classes": _EXPLANATIONS,
+    "threshold_high": _EXPLANATIONS,
+    "threshold_low": _EXPLANATIONS,
+    "prediction_instance": "The embedded engine runs on this machine; leave prediction_instance out.",
+    "secondary_datasets_config_id": "The embedded engine does no feature discovery; leave this out, or score on DataRobot.",
+    "timeseries_settings": "The embedded engine does not serve time series models yet; score on DataRobot.",
+    "monitoring_batch_prefix": _MONITORING,
+    "monitoring_aggregation": _MONITORING,
+    "monitoring_columns": _MONITORING,
+    "monitoring_output_settings": _MONITORING,
+}
+
+# Values other than the default that ask for nothing.
+_NOTHING_ASKED: dict[str, tuple[object, ...]] = {"prediction_warning_enabled": (False,), "max_ngram_explanations": (0,)}
+
+# What does not fit the model: the field, the target types it is wrong for, when it is, and the sentence.
+_MISFITS: tuple[tuple[str, frozenset[str], Callable[[Options], bool], str], ...] = (
+    (
+        "prediction_threshold",
+        frozenset({"Regression", "Multiclass"}),
+        lambda options: options.prediction_threshold is not None,
+        "Only a binary model has a threshold; leave prediction_threshold out.",
+    ),
+    (
+        "include_probabilities_classes",
+        frozenset({"Regression"}),
+        lambda options: bool(options.include_probabilities_classes),
+        "A regression model has no classes; leave include_probabilities_classes out.",
+    ),
+)
+
+
+def refusals(options: Options, target_type: str | None = None) -> Iterator[tuple[str, str]]:
+    """The field (snake_case) and the sentence for each option that the engine cannot serve, or that does not fit the model."""
+    if problem := dialect.problem(options.csv_settings):
+        yield "csv_settings", f"The engine cannot serve these csv_settings: {problem}."
+    yield from ((field, sentence) for field, sentence in REFUSED.items() if _is_asked(options, field))
+    for field, misfits, is_given, sentence in _MISFITS:
+        if target_type in misfits and is_given(options):
+            yield field, sentence
+
+
+def _is_asked(options: Options, field: str) -> bool:
+    value = getattr(options, field)
+    return value != Options.model_fields[field].default and value not in _NOTHING_ASKED.get(field, ())

@@ -1,0 +1,77 @@
+"""The threads of a job: one reads, several score, the caller writes. The rule here: the order of the intake is kept, for results and for errors.
+
+    reader thread ──submits──► pool of scorers
+          └──the futures, in order──► bounded queue ──► the caller
+
+Results are taken in order, so the error that comes out is the one nearest to the beginning of the intake, whichever thread met one first.
+The queue is what bounds the memory: a reader that is ahead waits.
+"""
+
+import threading
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import Empty, Full, Queue
+from typing import Generic, TypeVar
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+# How long any thread waits before it looks whether the job was stopped.
+TICK = 0.1
+
+
+class Flow(Generic[A, B]):
+    def __init__(self, work: Callable[[A], B], workers: int, halt: threading.Event) -> None:
+        self._work = work
+        self._halt = halt
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="score")
+        self._ahead: Queue[Future[B] | None] = Queue(2 * workers)
+
+    def results(self, pieces: Iterable[A], heartbeat: Callable[[], None]) -> Generator[B, None, None]:
+        """`work` of each piece, in order. `heartbeat` is called in the caller's thread, at least each TICK; what it raises ends the flow."""
+        reader = threading.Thread(target=self._read, args=(pieces,), name="read")
+        reader.start()
+        try:
+            while (future := self._next(heartbeat)) is not None:
+                yield self._finished(future, heartbeat)
+        finally:
+            self._halt.set()
+            reader.join()
+            self._pool.shutdown(cancel_futures=True)
+
+    def _read(self, pieces: Iterable[A]) -> None:
+        try:
+            for piece in pieces:
+                if not self._hand_on(self._pool.submit(self._work, piece)):
+                    return
+            self._hand_on(None)
+        except BaseException as error:
+            failed: Future[B] = Future()
+            failed.set_exception(error)
+            self._hand_on(failed)
+
+    def _hand_on(self, future: Future[B] | None) -> bool:
+        while not self._halt.is_set():
+            try:
+                self._ahead.put(future, timeout=TICK)
+                return True
+            except Full:
+                continue
+        return False
+
+    def _next(self, heartbeat: Callable[[], None]) -> Future[B] | None:
+        while True:
+            heartbeat()
+            try:
+                return self._ahead.get(timeout=TICK)
+            except Empty:
+                continue
+
+    def _finished(self, future: Future[B], heartbeat: Callable[[], None]) -> B:
+        while True:
+            heartbeat()
+            try:
+                return future.result(timeout=TICK)
+            except TimeoutError:
+                if future.done():
+                    return future.result()  # finished just now, or the work itself timed out

@@ -1,0 +1,37 @@
+"""One scoring job as the engine sees it, how far it is, and how it ended. The rule here: plain values, nothing heavy imported."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.options import Options
+
+
+@dataclass(frozen=True)
+class ScoringJob:
+    """`folder` holds the model, `intake` the rows; `output` is created, or emptied if it exists."""
+
+    folder: Path
+    intake: Path
+    output: Path
+    options: Options
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`rows` are those written; `bytes_read` runs a few blocks ahead of them."""
+
+    rows: int
+    bytes_read: int
+    bytes_total: int
+    bytes_written: int
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How a job ended. The rows of the intake are scored + failed + skipped."""
+
+    scored: int
+    failed: int
+    skipped: int
+    bytes_read: int
+    bytes_written: int

@@ -1,0 +1,119 @@
+"""LightGBM's text models. The rule here: a row gets the number that the library's own predict gives for a pandas frame of the same values."""
+
+import logging
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import lightgbm
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from reconciler.engine.metadata import Metadata
+from reconciler.engine.models.model import Feature, Scores, matrix
+from reconciler.errors import ModelError
+
+# Objectives whose scores are probabilities. A regression may have any objective with one output.
+_PROBABILITIES = {
+    "Binary": frozenset({"binary", "cross_entropy", "cross_entropy_lambda"}),
+    "Multiclass": frozenset({"multiclass", "multiclassova"}),
+}
+# The work of one predict call, in rows x trees: some tenths of a second, so that an abort does not wait long.
+_WORK = 1_000_000
+_FEWEST, _MOST = 256, 8192
+
+# Without this, the library prints its warnings to stdout.
+lightgbm.register_logger(logging.getLogger(__name__))
+
+
+class LightGBMModel:
+    def __init__(self, booster: lightgbm.Booster, categories: Mapping[str, list[Any]]) -> None:
+        self._booster = booster
+        self._codes = {name: {_spelling(value): code for code, value in enumerate(values)} for name, values in categories.items()}
+        self.features = tuple(Feature(name, is_text=name in categories) for name in booster.feature_name())
+        self.rows_at_once = min(max(_WORK // max(booster.num_trees(), 1), _FEWEST), _MOST)
+
+    def predict(self, rows: pa.RecordBatch) -> Scores:
+        recoded = {name: _recoded(rows.column(name), codes) for name, codes in self._codes.items()}
+        # One thread here: the pipeline calls from as many threads as there are cores.
+        return np.asarray(self._booster.predict(matrix(rows, np.float64, recoded), num_threads=1), np.float64)
+
+
+def load(metadata: Metadata) -> LightGBMModel:
+    path = metadata.artifact
+    try:
+        text = path.read_text(encoding="utf-8")
+        booster = lightgbm.Booster(model_str=text)
+    except (lightgbm.basic.LightGBMError, OSError, ValueError) as error:
+        raise ModelError("The LightGBM model cannot be loaded", f"{path}: {error}. Save it again with Booster.save_model.") from error
+    _check_objective(metadata, text)
+    _check_outputs(metadata, booster)
+    return LightGBMModel(booster, _categories(metadata, booster, text))
+
+
+def _check_objective(metadata: Metadata, text: str) -> None:
+    objective = _line(text, "objective").split(" ")[0]
+    lawful = _PROBABILITIES.get(metadata.target_type)
+    if lawful and objective not in lawful:
+        said = f"its objective is {objective}" if objective else "it has no objective"
+        detail = f"{metadata.artifact}: {said}, so its scores are no probabilities, but targetType is {metadata.target_type}. Correct one of the two."
+        raise ModelError("The model does not fit its metadata", detail)
+
+
+def _check_outputs(metadata: Metadata, booster: lightgbm.Booster) -> None:
+    outputs = booster.num_model_per_iteration()
+    expected = len(metadata.class_labels) if metadata.target_type == "Multiclass" else 1
+    if outputs != expected:
+        expectation = f"targetType {metadata.target_type} with the labels given means {expected}"
+        detail = f"{metadata.artifact} gives {outputs} scores for a row, but {expectation}. Correct the metadata."
+        raise ModelError("The model does not fit its metadata", detail)
+
+
+def _categories(metadata: Metadata, booster: lightgbm.Booster, text: str) -> dict[str, list[Any]]:
+    """The categories of each categorical column, in the order of their codes; none if the categories were numbers from the start."""
+    listed = booster.pandas_categorical or []
+    names = booster.feature_name()
+    columns = [names[index] for index in _categorical_columns(text)]
+    if listed and len(listed) != len(columns):
+        detail = (
+            f"{metadata.artifact} lists categories for {len(listed)} columns, but has {len(columns)} categorical columns, "
+            "so their order cannot be told. Train with unordered pandas categories only."
+        )
+        raise ModelError("The model's categories are ambiguous", detail)
+    return dict(zip(columns, listed, strict=False))
+
+
+def _categorical_columns(text: str) -> list[int]:
+    if parameter := re.search(r"^\[categorical_feature: ([\d,]*)\]$", text, re.MULTILINE):
+        return sorted(int(index) for index in parameter[1].split(",") if index)
+    # Without parameters: the range of a number is [low:high], the values of a category are 1:2:3.
+    return [index for index, info in enumerate(_line(text, "feature_infos").split(" ")) if ":" in info and not info.startswith("[")]
+
+
+def _line(text: str, key: str) -> str:
+    found = re.search(rf"^{key}=(.*)$", text.split("\nTree=", 1)[0], re.MULTILINE)
+    return found[1] if found else ""
+
+
+def _recoded(column: pa.Array, codes: Mapping[str | float, int]) -> NDArray[np.float64]:
+    """Codes for texts. Missing and never seen are NaN, which LightGBM sends the way of missing values."""
+    encoded = column.dictionary_encode()
+    values = [codes.get(text, codes.get(_number(text), math.nan)) for text in encoded.dictionary.to_pylist()]
+    places: NDArray[np.intp] = encoded.indices.fill_null(len(values)).to_numpy()
+    return np.array([*values, math.nan])[places]
+
+
+def _spelling(category: object) -> str | float:
+    """How to find a category: a number by value (`1` is `1.0`), everything else by its text."""
+    if isinstance(category, bool):
+        return str(category)
+    return float(category) if isinstance(category, int | float) else str(category)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

@@ -1,0 +1,44 @@
+"""The seam between pipeline and model. The rule here: a model asks for its features by name and never sees where rows come from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A column that a model reads: float64 with null for a missing value, or the text as it stands if `is_text`."""
+
+    name: str
+    is_text: bool = False
+
+
+class Model(Protocol):
+    @property
+    def features(self) -> tuple[Feature, ...]: ...
+
+    @property
+    def rows_at_once(self) -> int:
+        """How many rows to give to one `predict`: always the same for a model, so that its scores cannot depend on the machine."""
+
+    def predict(self, rows: pa.RecordBatch) -> Scores:
+        """(n,) for regression and for binary, where it is P(positive); (n, k) for multiclass in the order of the metadata's labels.
+
+        `rows` has exactly `features`, in their order. Called from several threads at once.
+        """
+
+
+def matrix(rows: pa.RecordBatch, dtype: type[np.floating[Any]], recoded: Mapping[str, NDArray[Any]] | None = None) -> NDArray[Any]:
+    """One row of numbers for each row, NaN where a value is missing; a column in `recoded` takes its place."""
+    filled = np.empty((rows.num_rows, rows.num_columns), dtype)
+    with np.errstate(over="ignore"):  # beyond float32 is infinity, as for every reader of float32
+        for index, name in enumerate(rows.schema.names):
+            column = (recoded or {}).get(name)
+            filled[:, index] = rows.column(index).to_numpy(zero_copy_only=False) if column is None else column
+    return filled

@@ -1,0 +1,23 @@
+"""The engine's optional packages. The rule here: a missing one is a sentence with the command that installs it, never a traceback."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from reconciler.errors import ScoringError
+
+INSTALL = "pip install 'reconciler[engine]'"
+
+
+@contextmanager
+def engine_packages() -> Iterator[None]:
+    """Around imports of numpy, pyarrow and the model libraries."""
+    try:
+        yield
+    except ImportError as error:
+        if (error.name or "").startswith("reconciler"):
+            raise  # ours: a bug, not a missing package
+        raise ScoringError("The scoring engine is not installed", f"The package {error.name or error} is missing. Run: {INSTALL}") from error
+    except OSError as error:
+        # LightGBM's import opens a shared library, which needs the system's OpenMP.
+        detail = f"A library of the scoring engine cannot be loaded: {error}. Install what it names (libgomp1 for libgomp.so.1), then: {INSTALL}"
+        raise ScoringError("The scoring engine is not installed", detail) from error

@@ -1,0 +1,99 @@
+"""The prediction columns of the scored file. The rule here: names, order and meaning are those of the API's output schema."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from reconciler.engine.csv_text import constant, number_text
+from reconciler.engine.metadata import Metadata
+from reconciler.engine.models.model import Scores
+from reconciler.errors import ScoringError
+from reconciler.options import Options
+
+# float32 models leave the unit interval by a rounding error.
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Rows of the intake and what the model gave for them."""
+
+    rows: pa.RecordBatch
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the output: its name and how its cells are made."""
+
+    name: str
+    cells: Callable[[Scored], pa.Array]
+
+
+def prediction_columns(metadata: Metadata, options: Options) -> list[Column]:
+    return _COLUMNS[metadata.target_type](metadata, options)
+
+
+def first_impossible(scores: Scores, metadata: Metadata) -> int | None:
+    """The first row whose scores are no prediction: not finite, or no probability where one is due."""
+    table = scores.reshape(len(scores), -1)
+    possible = np.isfinite(table)
+    if metadata.target_type != "Regression":
+        possible &= (table >= -_ROUNDING) & (table <= 1 + _ROUNDING)
+    wrong = np.flatnonzero(~possible.all(axis=1))
+    return int(wrong[0]) if len(wrong) else None
+
+
+def _regression(metadata: Metadata, options: Options) -> list[Column]:
+    return [Column(f"{metadata.target_name}_PREDICTION", lambda scored: number_text(scored.scores))]
+
+
+def _binary(metadata: Metadata, options: Options) -> list[Column]:
+    threshold = metadata.prediction_threshold if options.prediction_threshold is None else options.prediction_threshold
+    probabilities = {
+        metadata.positive_label: lambda scored: number_text(scored.scores),
+        metadata.negative_label: lambda scored: number_text(1 - scored.scores),
+    }
+    threshold_text = number_text(np.array([threshold]))[0].as_py()
+    return [
+        *_class_columns(metadata, options, probabilities),
+        Column(f"{metadata.target_name}_PREDICTION", lambda scored: _labels(metadata, np.where(scored.scores >= threshold, 0, 1))),
+        _constant_column("THRESHOLD", threshold_text),
+        _constant_column("POSITIVE_CLASS", metadata.positive_label),
+    ]
+
+
+def _multiclass(metadata: Metadata, options: Options) -> list[Column]:
+    probabilities = {label: _probability_of(index) for index, label in enumerate(metadata.class_labels)}
+    return [
+        *_class_columns(metadata, options, probabilities),
+        Column(f"{metadata.target_name}_PREDICTION", lambda scored: _labels(metadata, scored.scores.argmax(axis=1))),
+    ]
+
+
+_COLUMNS: dict[str, Callable[[Metadata, Options], list[Column]]] = {"Regression": _regression, "Binary": _binary, "Multiclass": _multiclass}
+
+
+def _probability_of(index: int) -> Callable[[Scored], pa.Array]:
+    return lambda scored: number_text(scored.scores[:, index])
+
+
+def _class_columns(metadata: Metadata, options: Options, probabilities: dict[str, Callable[[Scored], pa.Array]]) -> list[Column]:
+    wanted = options.include_probabilities_classes or metadata.class_labels
+    if unknown := [label for label in wanted if label not in probabilities]:
+        detail = f"include_probabilities_classes names {', '.join(unknown)}; the model's classes are {', '.join(metadata.class_labels)}."
+        raise ScoringError("A class is unknown", detail)
+    if not options.include_probabilities:
+        return []
+    return [Column(f"{metadata.target_name}_{label}_PREDICTION", cells) for label, cells in probabilities.items() if label in wanted]
+
+
+def _labels(metadata: Metadata, indices: NDArray[np.intp]) -> pa.Array:
+    return pa.array(metadata.class_labels).take(pa.array(indices))
+
+
+def _constant_column(name: str, text: str) -> Column:
+    return Column(name, lambda scored: constant(text, scored.rows.num_rows))

@@ -1,0 +1,124 @@
+"""Deciding what to do for every address. The rule here: values in, values out; no file, clock, network or database."""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
+
+from reconciler.plan.action import SCORES, Action, Reason
+from reconciler.state.lifecycle import Status
+from reconciler.state.record import Facts, Recorded
+
+
+class Wanted(NamedTuple):
+    """One instance as the specs want it; as much as deciding needs. A tuple, because a plan may hold 100,000."""
+
+    address: str
+    spec_digest: str
+    metadata_digest: str
+    deployment: str
+    intake_file: str | None
+    output_file: str | None
+    depends_on: tuple[str, ...]
+
+
+class Observed(NamedTuple):
+    """The world as it is now for one address; None: not there, or cannot be looked at."""
+
+    intake_digest: str | None
+    model_digest: str | None
+    output_digest: str | None
+
+
+class Decision(NamedTuple):
+    address: str
+    action: Action
+    reasons: tuple[Reason, ...]
+
+
+_NOTHING = Recorded("", None, None, None)
+_AFTER_A_BAD_RUN = {Status.FAILED: Reason.LAST_RUN_FAILED, Status.ABORTED: Reason.LAST_RUN_ABORTED}
+
+
+def decide(
+    wanted: Iterable[Wanted],
+    recorded: Mapping[str, Recorded],
+    observed: Mapping[str, Observed],
+    replace: Collection[str] = (),
+) -> list[Decision]:
+    """A decision for every address wanted or recorded, upstream jobs before those that read their outputs, no-ops included."""
+    decisions: dict[str, Decision] = {}
+    writers: dict[str, str] = {}
+    for instance in _upstream_first(wanted):
+        address = instance.address
+        upstream = decisions.get(writers.get(instance.intake_file or "", ""))
+        reruns_upstream = upstream is not None and upstream.action in SCORES
+        decisions[address] = _decide_one(instance, recorded.get(address, _NOTHING), observed[address], reruns_upstream, address in replace)
+        if instance.output_file is not None:
+            writers[instance.output_file] = address
+    for address in recorded:
+        if address not in decisions:
+            decisions[address] = Decision(address, Action.FORGET, (Reason.NOT_DECLARED,))
+    return list(decisions.values())
+
+
+def _decide_one(wanted: Wanted, recorded: Recorded, observed: Observed, reruns_upstream: bool, is_requested: bool) -> Decision:
+    latest, current = recorded.latest, recorded.current
+    if latest is not None and latest.is_open and not is_requested and not _changes(latest, wanted, observed, reruns_upstream):
+        return Decision(wanted.address, Action.RESUME, (Reason.INTERRUPTED,))
+    if current is None:
+        why = Reason.NEVER_RUN if latest is None else _AFTER_A_BAD_RUN.get(Status(latest.status), Reason.INTERRUPTED)
+        return Decision(wanted.address, Action.SUBMIT, (why,))
+    reasons = _changes(current, wanted, observed, reruns_upstream) + _output_changes(current, observed)
+    if is_requested:
+        reasons += (Reason.REQUESTED,)
+    if reasons:
+        if latest is not None and latest is not current and (bad := _AFTER_A_BAD_RUN.get(Status(latest.status))):
+            reasons += (bad,)
+        return Decision(wanted.address, Action.RERUN, reasons)
+    if latest is not None and latest.is_open:  # of a spec that was taken back: the current run stands, the open one is ended
+        return Decision(wanted.address, Action.UPDATE, (Reason.INTERRUPTED,))
+    if recorded.metadata_digest != wanted.metadata_digest:
+        return Decision(wanted.address, Action.UPDATE, (Reason.METADATA_CHANGED,))
+    return Decision(wanted.address, Action.NO_OP, ())
+
+
+def _changes(run: Facts, wanted: Wanted, observed: Observed, reruns_upstream: bool) -> tuple[Reason, ...]:
+    """Which components of the fingerprint differ from those of `run`."""
+    if run.spec_digest == wanted.spec_digest and run.model_digest == observed.model_digest and not reruns_upstream:
+        return () if run.intake_digest == observed.intake_digest else (Reason.INTAKE_CHANGED,)
+    cases = (
+        (run.spec_digest != wanted.spec_digest, Reason.SPEC_CHANGED),
+        (run.intake_digest != observed.intake_digest and not reruns_upstream, Reason.INTAKE_CHANGED),
+        (run.model_digest != observed.model_digest, Reason.MODEL_REPLACED),
+        (reruns_upstream, Reason.UPSTREAM_RERUNS),
+    )
+    return tuple(reason for is_so, reason in cases if is_so)
+
+
+def _output_changes(run: Facts, observed: Observed) -> tuple[Reason, ...]:
+    if observed.output_digest == run.output_digest:
+        return ()
+    return (Reason.OUTPUT_MISSING,) if observed.output_digest is None else (Reason.OUTPUT_ALTERED,)
+
+
+def _upstream_first(wanted: Iterable[Wanted]) -> list[Wanted]:
+    """A stable order in which every instance comes after those that it depends on; the loader has refused cycles."""
+    ordered = list(wanted)
+    if not any(instance.depends_on for instance in ordered):
+        return ordered
+    by_address = {instance.address: instance for instance in ordered}
+    done: dict[str, Wanted] = {}
+
+    def visit(instance: Wanted) -> None:
+        stack = [instance]
+        while stack:
+            waiting = [by_address[name] for name in stack[-1].depends_on if name in by_address and name not in done]
+            if waiting:
+                stack.extend(waiting)
+            else:
+                ready = stack.pop()
+                done[ready.address] = ready
+
+    for instance in ordered:
+        if instance.address not in done:
+            visit(instance)
+    return list(done.values())

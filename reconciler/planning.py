@@ -1,0 +1,149 @@
+"""From specs, state and world to a plan. The rule here: everything that is looked at is looked at once, before anything is decided."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from reconciler.diagnostic import Diagnostic, Place
+from reconciler.digests import Digests
+from reconciler.errors import Refused, SpecInvalid, StateUnwritable
+from reconciler.plan.action import Action
+from reconciler.plan.plan import Change, Fingerprint, Plan, Side
+from reconciler.plan.planner import Decision, Observed, Wanted, decide
+from reconciler.plan.selection import named, with_upstream
+from reconciler.project import Project
+from reconciler.refresh import World, look
+from reconciler.state.record import Recorded, Run
+from reconciler.state.snapshot import Snapshot, open_snapshot
+from reconciler.wanted import Detail, Specs, read_specs
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Everything that was looked at, and what was decided about it."""
+
+    snapshot: Snapshot
+    workspace: str
+    specs: Specs
+    recorded: Mapping[str, Recorded]
+    world: World
+    decisions: Sequence[Decision]
+
+
+def make_plan(project: Project, *, target: Collection[str] = (), replace: Collection[str] = ()) -> Plan:
+    """Compare what is wanted with what is recorded and with the world. Raises SpecInvalid, Refused and StateError."""
+    with _surveyed(project, target, replace) as survey:
+        acting = [decision for decision in survey.decisions if decision.action is not Action.NO_OP]
+        changes = tuple(_described(survey, acting))
+        snapshot, unchanged = survey.snapshot, len(survey.decisions) - len(acting)
+        return Plan(project.workspace, snapshot.lineage, snapshot.serial, changes, unchanged, survey.specs.folders, bool(target))
+
+
+def explain(project: Project, name: str) -> Change:
+    """What would be done to one address and why, also when that is nothing. Raises as `make_plan` does."""
+    with _surveyed(project, [name], ()) as survey:
+        chosen = named("ADDRESS", [name], {decision.address for decision in survey.decisions})
+        if len(chosen) > 1:
+            raise Refused(f"{name} has several instances", "Name one of them: " + ", ".join(sorted(chosen)))
+        return next(_described(survey, [decision for decision in survey.decisions if decision.address in chosen]))
+
+
+@contextmanager
+def _surveyed(project: Project, target: Collection[str], replace: Collection[str]) -> Iterator[Survey]:
+    _have_state(project.state)
+    with open_snapshot(project.state) as snapshot:
+        digests = Digests(project.root, snapshot.witnesses())
+        specs = read_specs(project, snapshot, digests)
+        recorded = snapshot.recorded(project.workspace)
+        instances, recorded = _targeted(specs.instances, recorded, target)
+        requested = named("-replace", replace, {instance.address for instance in instances}) if replace else set()
+        world = look(instances, recorded, project.root, digests)
+        if world.problems:
+            raise SpecInvalid(list(_placed(project, specs, world.problems)))
+        yield Survey(snapshot, project.workspace, specs, recorded, world, decide(instances, recorded, world.observed, requested))
+        _keep(project.state, specs, digests)
+
+
+def _have_state(path: Path) -> None:
+    """Make the database on the first plan, so that what is read from now on is kept; a folder that cannot be written is no reason to stop."""
+    if not path.exists():
+        from reconciler.state.store import Store
+
+        with suppress(StateUnwritable):
+            Store(path).close()
+
+
+def _targeted(instances: Iterable[Wanted], recorded: Mapping[str, Recorded], target: Collection[str]) -> tuple[list[Wanted], dict[str, Recorded]]:
+    wanted = list(instances)
+    if not target:
+        return wanted, dict(recorded)
+    chosen = with_upstream(named("-target", target, {instance.address for instance in wanted} | set(recorded)), wanted)
+    return [i for i in wanted if i.address in chosen], {address: recorded[address] for address in recorded if address in chosen}
+
+
+def _placed(project: Project, specs: Specs, problems: Mapping[str, Diagnostic]) -> Iterator[Diagnostic]:
+    """Problems of the world, shown where the spec names the job."""
+    for address, detail in specs.details(problems).items():
+        lines = (project.root / detail.file).read_text(encoding="utf-8", errors="replace").splitlines()
+        text = lines[detail.line - 1] if 0 < detail.line <= len(lines) else ""
+        indent = len(text) - len(text.lstrip())
+        place = Place(detail.file, detail.line, indent + 1, text, max(1, len(text.strip())))
+        problem = problems[address]
+        yield Diagnostic(problem.summary, problem.detail, place, address)
+
+
+def _described(survey: Survey, decisions: Sequence[Decision]) -> Iterator[Change]:
+    """Decisions with their old and new sides; details are read only for these."""
+    instances = {instance.address: instance for instance in survey.specs.instances}
+    details = survey.specs.details(decision.address for decision in decisions if decision.action is not Action.FORGET)
+    for decision in decisions:
+        address = decision.address
+        change = _recorded(survey, decision)
+        wanted = address in details
+        yield _wanted(change, instances[address], details[address], survey.world.observed[address]) if wanted else change
+
+
+def _recorded(survey: Survey, decision: Decision) -> Change:
+    known = survey.recorded.get(decision.address)
+    latest = None if known is None else known.latest
+    run = survey.snapshot.run(known.current.id) if known is not None and known.current is not None else None
+    return Change(
+        address=decision.address,
+        action=decision.action,
+        reasons=decision.reasons,
+        before=None if run is None else _before(run, survey.snapshot.metadata(survey.workspace, decision.address)),
+        deployment="" if run is None else run.deployment,
+        output_file=None if run is None else run.output,
+        open_run=latest.id if latest is not None and latest.is_open else None,
+    )
+
+
+def _before(run: Run, metadata: dict[str, object]) -> Side:
+    return Side(Fingerprint(run.spec_digest, run.intake_digest, run.model_digest), run.spec, metadata, run.output_digest)
+
+
+def _wanted(change: Change, instance: Wanted, detail: Detail, seen: Observed) -> Change:
+    return replace(
+        change,
+        after=Side(Fingerprint(instance.spec_digest, seen.intake_digest, seen.model_digest), detail.spec, detail.metadata, seen.output_digest),
+        deployment=detail.deployment,
+        depends_on=instance.depends_on,
+        intake_file=instance.intake_file,
+        output_file=instance.output_file,
+        file=detail.file,
+        line=detail.line,
+    )
+
+
+def _keep(state: Path, specs: Specs, digests: Digests) -> None:
+    """Keep what was read for the next plan. It costs time only when it is lost, so a state that cannot be written is no reason to stop."""
+    if specs.fresh is None and not digests.learned:
+        return
+    from reconciler.state.store import Store
+
+    with suppress(StateUnwritable), Store(state) as store:
+        if digests.learned:
+            store.keep_witnesses(digests.learned)
+        if specs.fresh is not None:
+            store.keep_configuration(specs.key, specs.body(), specs.detail_rows())

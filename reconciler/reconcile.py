@@ -1,0 +1,107 @@
+"""The whole journey on one page: a plan is made, approved and done. The rule here: it reads from top to bottom.
+
+specs/*.yaml ─ wanted ─┐
+state ──── recorded ───┼─ plan (pure) ─► changes ─ apply ─► intend ─► submit ─► track ─► deliver ─► record
+the world ─ observed ──┘                          each step durable in the state before the next one begins
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.api.client import Client
+from reconciler.apply.change import Doer, Seen
+from reconciler.apply.event import Ended, Listener
+from reconciler.apply.pool import do_all
+from reconciler.apply.provenance import provenance
+from reconciler.apply.runner import Runner, Wait, poll_wait
+from reconciler.digests import Digests
+from reconciler.embedded import deployment_id, embedded_client
+from reconciler.errors import ReconcilerError, Refused
+from reconciler.plan.plan import Plan
+from reconciler.project import Project
+from reconciler.refresh import model_digest
+from reconciler.state.record import Run
+from reconciler.state.store import Store
+
+_HEARTBEAT_S = 10.0
+
+OpenStore = Callable[[Path], Store]
+OpenClient = Callable[[Path, Path, list[str]], AbstractAsyncContextManager[Client]]
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Where an apply meets the outside; what a test replaces."""
+
+    open_store: OpenStore = Store
+    open_client: OpenClient = embedded_client
+    wait: Wait = poll_wait
+
+
+def apply_plan(project: Project, plan: Plan, listen: Listener, *, parallelism: int = 10, edges: Edges | None = None) -> list[Ended]:
+    """Do exactly what the plan says. A job that fails is one of the results; what stops everything is raised."""
+    edges = edges or Edges()
+    with edges.open_store(project.state) as store, store.locked("apply"):
+        if (store.snapshot.lineage, store.snapshot.serial) != (plan.lineage, plan.serial):
+            raise Refused("The state changed since the plan was made", "Another apply has written to it. Run the command again for a new plan.")
+        if not plan.changes:
+            return []
+        try:
+            return asyncio.run(_apply(project, plan, store, listen, parallelism, edges))
+        except BaseExceptionGroup as group:
+            raise _first(group) from None
+
+
+async def _apply(project: Project, plan: Plan, store: Store, listen: Listener, parallelism: int, edges: Edges) -> list[Ended]:
+    digests = Digests(project.root, store.snapshot.witnesses())
+
+    def look(intake: str | None, folder: str, output: str | None) -> Seen:
+        present = digests.of(output) if output else None
+        return Seen(digests.of(intake) if intake else None, model_digest(project.root, folder, digests), present)
+
+    def is_same(run: Run) -> bool:
+        seen = look(run.intake["file"], run.model["deployment"], None)
+        return (seen.intake_digest, seen.model_digest) == (run.intake_digest, run.model_digest)
+
+    # Open runs are served too, wanted or not: the service takes up every job that it was stopped in.
+    folders = {*plan.deployments, *(run.model["deployment"] for run in store.snapshot.open_runs(plan.workspace))}
+    storage = project.state.parent / f"{project.state.stem}.service" / plan.workspace
+    async with edges.open_client(project.root, storage, sorted(folders)) as client, _heartbeat(store):
+        runner = Runner(project.root, store, client, is_same, listen, edges.wait)
+        doer = Doer(plan.workspace, runner, look, deployment_id, provenance(project.root))
+        ended = await do_all(plan.changes, doer.do, parallelism, listen)
+    store.keep_witnesses(digests.learned)
+    return ended
+
+
+@asynccontextmanager
+async def _heartbeat(store: Store) -> AsyncIterator[None]:
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(_HEARTBEAT_S)
+            store.beat()
+
+    async with asyncio.TaskGroup() as group:
+        heart = group.create_task(beat())
+        try:
+            yield
+        finally:
+            heart.cancel()
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Of what several tasks raised, what the user should read: an error of ours, else the first."""
+    found: list[BaseException] = []
+
+    def collect(error: BaseException) -> None:
+        if isinstance(error, BaseExceptionGroup):
+            for inner in error.exceptions:
+                collect(inner)
+        else:
+            found.append(error)
+
+    collect(group)
+    return next((error for error in found if isinstance(error, ReconcilerError)), found[0])

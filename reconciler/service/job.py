@@ -1,0 +1,123 @@
+"""One job as the service keeps it. The rule here: a value; what it says was durable before anyone could read it."""
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from reconciler.service import moment
+from reconciler.service.status import Status
+
+# The API's own forms of a log line, and ours for what it does not document.
+LINES = {
+    "created": "Job created by {user} from {ip} at {time}",
+    "submitted": "Job submitted at {time}",
+    "started": "Job started processing at {time}",
+    "done": "Job done processing at {time}",
+    "deleted": "Job abort requested by {user} at {time}",
+    "aborted": "Job aborted at {time}",
+    "requeued": "Job queued again at {time}: the service stopped while the job ran",
+}
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks, and from where."""
+
+    user: str
+    ip: str
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How far a job is. The columns of the table `jobs` have these names."""
+
+    scored_rows: int = 0
+    failed_rows: int = 0
+    skipped_rows: int = 0
+    intake_size: int | None = None
+    output_size: int | None = None
+    percentage: float = 0.0
+    elapsed: int = 0
+
+
+@dataclass(frozen=True)
+class Job:
+    id: str
+    status: Status
+    created: str
+    username: str
+    source: str
+    deployment_id: str
+    model_id: str | None
+    spec: dict[str, Any]
+    logs: tuple[str, ...]
+    counts: Counts = field(default_factory=Counts)
+    hidden: str | None = None
+    is_deleted: bool = False
+    queue_position: int | None = None
+
+    @property
+    def intake_path(self) -> str:
+        return str(self.spec["intakeSettings"]["path"])
+
+    @property
+    def output_path(self) -> str:
+        return str(self.spec["outputSettings"]["path"])
+
+    @property
+    def output_place(self) -> str:
+        """Where the output really is: two paths to one file are one place."""
+        return os.path.realpath(self.output_path)
+
+    def at(self, counts: Counts) -> "Job":
+        return replace(self, counts=counts)
+
+
+def line(event: str, time: datetime, **names: str) -> str:
+    return LINES[event].format(time=moment.in_log(time), **names)
+
+
+def new_job(deployment_id: str, model_id: str | None, spec: dict[str, Any], caller: Caller, time: datetime) -> Job:
+    """A job as it is accepted: files lie ready, so it is submitted to the queue at once."""
+    logs = (line("created", time, user=caller.user, ip=caller.ip), line("submitted", time))
+    return Job(secrets.token_hex(12), "INITIALIZING", moment.rfc3339(time), caller.user, "Ad hoc API", deployment_id, model_id, spec, logs)
+
+
+def as_row(job: Job) -> dict[str, Any]:
+    """The columns a new job begins with; counts have their defaults in the table."""
+    return {
+        "id": job.id,
+        "status": job.status,
+        "created": job.created,
+        "username": job.username,
+        "source": job.source,
+        "deployment_id": job.deployment_id,
+        "model_id": job.model_id,
+        "intake_type": job.spec["intakeSettings"]["type"],
+        "output_type": job.spec["outputSettings"]["type"],
+        "output_place": job.output_place,
+        "spec": json.dumps(job.spec),
+        "logs": json.dumps(job.logs),
+    }
+
+
+def from_row(row: Mapping[str, Any]) -> Job:
+    return Job(
+        id=row["id"],
+        status=row["status"],
+        created=row["created"],
+        username=row["username"],
+        source=row["source"],
+        deployment_id=row["deployment_id"],
+        model_id=row["model_id"],
+        spec=json.loads(row["spec"]),
+        logs=tuple(json.loads(row["logs"])),
+        counts=Counts(**{name: row[name] for name in Counts.__dataclass_fields__}),
+        hidden=row["hidden"],
+        is_deleted=bool(row["is_deleted"]),
+        queue_position=row["queue_position"],
+    )

@@ -1,0 +1,110 @@
+"""The deployments served here: folders with a model. The rule here: a model's ids come from the folder's content, so a replaced model shows."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from reconciler.engine.metadata import Metadata, read_metadata
+from reconciler.errors import ModelError
+from reconciler.fingerprint import file_digest, folder_files, listing_digest, short_id
+from reconciler.service import moment
+
+# A file that changed within this time may change again without a new mtime, so its digest is not kept.
+_SETTLED_NS = 2_000_000_000
+
+Signature = tuple[Path, int, int, int]  # path, inode, size, mtime_ns
+
+
+@dataclass(frozen=True)
+class LocalDeployment:
+    id: str
+    label: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """The content of a model folder: its digest, and when it was last changed."""
+
+    digest: str
+    changed: datetime
+
+    @property
+    def model_id(self) -> str:
+        return short_id(f"model:{self.digest}")
+
+    @property
+    def package_id(self) -> str:
+        return short_id(f"package:{self.digest}")
+
+
+class Registry:
+    def __init__(self, deployments: Iterable[LocalDeployment]) -> None:
+        self._deployments = {deployment.id: deployment for deployment in deployments}
+        self._digests: dict[Signature, str] = {}
+
+    def get(self, id: str) -> LocalDeployment | None:
+        return self._deployments.get(id)
+
+    def labelled(self, search: str) -> list[LocalDeployment]:
+        """Those whose label contains `search`, by label."""
+        found = [deployment for deployment in self._deployments.values() if search.casefold() in deployment.label.casefold()]
+        return sorted(found, key=lambda deployment: (deployment.label, deployment.id))
+
+    def artifact(self, deployment: LocalDeployment) -> Artifact:
+        """Reads what changed since the last look. Raises OSError or ModelError when there is no model to look at."""
+        files = folder_files(deployment.folder)
+        if not files:
+            raise ModelError("The model folder is empty or missing", f"{deployment.folder}")
+        digests = {path.relative_to(deployment.folder).as_posix(): self._digest(path) for path in files}
+        changed = max(path.stat().st_mtime for path in files)
+        return Artifact(listing_digest(digests), datetime.fromtimestamp(changed, UTC))
+
+    def resource(self, deployment: LocalDeployment) -> dict[str, Any]:
+        """The API's deployment resource; a folder that cannot be read is shown as `errored`, without a model."""
+        try:
+            artifact, metadata = self.artifact(deployment), read_metadata(deployment.folder)
+        except (OSError, ModelError):
+            return _resource(deployment, "errored", None, None)
+        package = {"id": artifact.package_id, "name": metadata.name, "registeredModelId": None}
+        return _resource(deployment, "active", _model(artifact, metadata), package)
+
+    def _digest(self, path: Path) -> str:
+        found = path.stat()
+        signature = (path, found.st_ino, found.st_size, found.st_mtime_ns)
+        if signature in self._digests:
+            return self._digests[signature]
+        digest = file_digest(path)
+        if time.time_ns() - found.st_mtime_ns > _SETTLED_NS:
+            self._digests[signature] = digest
+        return digest
+
+
+def _resource(deployment: LocalDeployment, status: str, model: dict[str, Any] | None, package: dict[str, Any] | None) -> dict[str, Any]:
+    return {
+        "id": deployment.id,
+        "label": deployment.label,
+        "description": None,
+        "status": status,
+        "importance": None,
+        "tags": [],
+        "model": model,
+        "modelPackage": package,
+        "defaultPredictionServer": None,
+    }
+
+
+def _model(artifact: Artifact, metadata: Metadata) -> dict[str, Any]:
+    return {
+        "id": artifact.model_id,
+        "type": metadata.name,
+        "targetName": metadata.target_name,
+        "targetType": metadata.target_type,
+        "projectId": None,
+        "projectName": None,
+        "deployedAt": moment.rfc3339(artifact.changed),
+        "isDeprecated": False,
+    }

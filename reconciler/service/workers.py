@@ -1,0 +1,181 @@
+"""The threads that score. The rule here: a job ends only when its output is on disk, or gone, and no thread will touch it again.
+
+A worker waits on one condition and takes jobs from the store while holding it, so a job that is submitted between a worker's look and its
+wait is never overlooked. While a job runs, its counters live here; the store learns them at its end.
+"""
+
+import contextlib
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from reconciler.api.schema import JobSpec
+from reconciler.engine.job import Progress, ScoringJob, Tally
+from reconciler.errors import Cancelled, ScoringError
+from reconciler.service.job import Counts, Job
+from reconciler.service.registry import Registry
+from reconciler.service.store import Store
+
+_LOG = logging.getLogger(__name__)
+_RETRY_SECONDS = 1.0
+
+Answer = TypeVar("Answer")
+Signature = tuple[int, int, int] | None
+
+
+class Scorer(Protocol):
+    def __call__(self, job: ScoringJob, *, report: Callable[[Progress], None], is_cancelled: Callable[[], bool]) -> Tally: ...
+
+
+@dataclass
+class Run:
+    """One job while it is scored."""
+
+    began: float = field(default_factory=time.monotonic)
+    progress: Progress | None = None
+
+    def report(self, progress: Progress) -> None:
+        self.progress = progress
+
+    @property
+    def counts(self) -> Counts:
+        elapsed = int(time.monotonic() - self.began)
+        seen = self.progress
+        if seen is None:
+            return Counts(elapsed=elapsed)
+        percentage = min(100.0, round(100 * seen.bytes_read / seen.bytes_total, 2)) if seen.bytes_total else 0.0
+        return Counts(seen.rows, 0, 0, seen.bytes_read, seen.bytes_written, percentage, elapsed)
+
+    def counts_at_end(self, tally: Tally) -> Counts:
+        return Counts(tally.scored, tally.failed, tally.skipped, tally.bytes_read, tally.bytes_written, 100.0, int(time.monotonic() - self.began))
+
+
+class Workers:
+    def __init__(self, store: Store, registry: Registry, score: Scorer, count: int) -> None:
+        self._store = store
+        self._registry = registry
+        self._score = score
+        self._wake = threading.Condition()
+        self._stopping = threading.Event()
+        self._cancelled: set[str] = set()
+        self._runs: dict[str, Run] = {}
+        # Daemons: a user who interrupts twice is not kept waiting for a model.
+        self._threads = [threading.Thread(target=self._work, name=f"scorer-{number}", daemon=True) for number in range(count)]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        with self._wake:
+            self._wake.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def notify(self) -> None:
+        """A job was queued."""
+        with self._wake:
+            self._wake.notify()
+
+    def cancel(self, job_id: str) -> None:
+        """The job is marked as deleted; when it runs, it stops at the scorer's next look."""
+        self._cancelled.add(job_id)
+
+    def counts(self, job_id: str) -> Counts | None:
+        run = self._runs.get(job_id)
+        return run.counts if run else None
+
+    def _work(self) -> None:
+        while job := self._next():
+            self._runs[job.id] = run = Run()
+            self._run(job, run)
+            del self._runs[job.id]
+            self._cancelled.discard(job.id)
+
+    def _next(self) -> Job | None:
+        with self._wake:
+            while not self._stopping.is_set():
+                if job := self._insist(self._store.take):
+                    return job
+                if not self._stopping.is_set():
+                    self._wake.wait()
+        return None
+
+    def _run(self, job: Job, run: Run) -> None:
+        before = _signature(job.output_path)
+        try:
+            tally = self._score(self._scoring(job), report=run.report, is_cancelled=lambda: self._is_cancelled(job))
+        except Cancelled:
+            reason = None
+        except ScoringError as error:
+            reason = _reason(error)
+        except BaseException as error:  # a model's own code may even call sys.exit; the worker lives on
+            _LOG.exception("job %s", job.id)
+            reason = f"internal error: {type(error).__name__}: {error}"
+        else:
+            _sync_folder(job.output_path)
+            if self._insist(lambda: self._store.complete(job.id, run.counts_at_end(tally))) is not False:
+                return
+            reason = None
+        _discard(job.output_path, before)
+        if reason is None and self._stopping.is_set():
+            self._insist(lambda: self._store.release(job.id, run.counts))
+        else:
+            self._insist(lambda: self._store.abort(job.id, run.counts, reason))
+
+    def _is_cancelled(self, job: Job) -> bool:
+        return self._stopping.is_set() or job.id in self._cancelled
+
+    def _scoring(self, job: Job) -> ScoringJob:
+        deployment = self._registry.get(job.deployment_id)
+        if deployment is None:
+            raise ScoringError("The deployment is no longer served", f"no deployment here has the id {job.deployment_id}")
+        return ScoringJob(deployment.folder, Path(job.intake_path), Path(job.output_path), JobSpec.model_validate(job.spec))
+
+    def _insist(self, write: Callable[[], Answer]) -> Answer | None:
+        """Write until it succeeds, or the service stops: on a full disk a job waits rather than be lost; None when it gave up."""
+        while True:
+            try:
+                return write()
+            except sqlite3.Error:
+                _LOG.exception("the service's database cannot be written")
+                if self._stopping.wait(_RETRY_SECONDS):
+                    return None
+
+
+def _reason(error: ScoringError) -> str:
+    return (f"{error.summary}: {error.detail}" if error.detail else error.summary) or type(error).__name__
+
+
+def _signature(path: str) -> Signature:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _sync_folder(path: str) -> None:
+    """The scorer has synced the file; this makes its name as durable."""
+    with contextlib.suppress(OSError):  # some file systems cannot sync a folder
+        descriptor = os.open(Path(path).parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _discard(path: str, before: Signature) -> None:
+    """Removes what this run has written; a file it never touched is an earlier result and stays."""
+    if _signature(path) != before:
+        try:
+            Path(path).unlink(missing_ok=True)
+        except OSError:
+            _LOG.exception("the output %s of an aborted job cannot be removed", path)

@@ -1,0 +1,244 @@
+"""Jobs to instances. The rule here: what a for_each does not vary is validated once for all of its instances."""
+
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from pydantic import ValidationError
+
+from reconciler import options
+from reconciler.options import Options, Strict
+from reconciler.spec import model
+from reconciler.spec.binding import Unbound, Workspace
+from reconciler.spec.block import SIDES, Reader
+from reconciler.spec.expression import BadExpression, Each, Scope, fill, has_expression, references
+from reconciler.spec.instance import Instance, address_of, spec_digest
+from reconciler.spec.job import DEPENDENCY, Job
+from reconciler.spec.location import Root
+from reconciler.spec.model import TARGETS
+from reconciler.spec.problem import Problems, did_you_mean
+from reconciler.spec.wording import sentence_of, shown, wrongs
+
+Refusals = Callable[[Options], Iterator[tuple[str, str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One part of an instance as the scorer sees it, and the addresses that its expressions named."""
+
+    wire: dict[str, Any]
+    uses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Body(_Part):
+    """Everything beside intake and output."""
+
+    deployment: str
+    target: dict[str, str]
+    metadata: dict[str, Any]
+
+
+class Builder:
+    """Builds the instances of one workspace; jobs must come in the order of their dependencies."""
+
+    def __init__(
+        self,
+        jobs: Mapping[str, Job],
+        workspace: Workspace,
+        variables: Mapping[str, Any],
+        root: Root,
+        problems: Problems,
+        refusals: Refusals | None,
+        types: frozenset[str] | None,
+    ) -> None:
+        self._jobs, self._workspace, self._variables, self._root, self._problems = jobs, workspace, variables, root, problems
+        # What the embedded service cannot do is no matter where there is an endpoint.
+        self._refusals = refusals if workspace.endpoint is None else None
+        self._reader = Reader(workspace.resolve, types if workspace.endpoint is None else None, problems)
+        self._outputs: dict[str, str | None] = {}
+
+    def instances(self, job: Job) -> Iterator[Instance]:
+        body = {key: value for key, value in job.body.items() if key not in SIDES}
+        shared: dict[str, Any] = {}
+        varies = {name: _varies(value) for name, value in (("body", body), *((side, job.body.get(side)) for side in SIDES))}
+        for key, each in job.instances.items():
+            address = address_of(job.name, key)
+            parts: dict[str, Any] = {}
+            for name in varies:
+                if varies[name] or name not in shared:
+                    shared[name] = self._body(job, body, each, address) if name == "body" else self._settings(job, name, each, address)
+                parts[name] = shared[name]
+            if all(part is not None for part in parts.values()):
+                yield self._instance(job, address, parts["body"], parts["intake_settings"], parts["output_settings"])
+
+    def _instance(self, job: Job, address: str, body: _Body, intake: _Part, output: _Part) -> Instance:
+        spec = {**body.target, "intake": intake.wire, "output": output.wire, "options": body.wire}
+        output_file = output.wire["path"] if output.wire["type"] == "localFile" else None
+        self._outputs[address] = output_file
+        return Instance(
+            address=address,
+            deployment=body.deployment,
+            spec=spec,
+            metadata=body.metadata,
+            depends_on=_united(body.uses, intake.uses, output.uses),
+            file=job.spot.document.file,
+            line=job.spot.document.line("jobs", job.name),
+            intake_file=intake.wire["file"] if intake.wire["type"] == "localFile" else None,
+            output_file=output_file,
+            digest=spec_digest(spec),
+        )
+
+    def _body(self, job: Job, raw: dict[str, Any], each: Each | None, address: str) -> _Body | None:
+        uses: set[str] = set()
+        before = self._problems.told
+        filled = self._filled(job, raw, self._scope(each, uses))
+        target, deployment = self._target(job, filled)
+        uses.update(self._dependencies(job, filled.get("depends_on")))
+        parsed = self._parsed(job, filled, address)
+        if parsed is not None:
+            self._check_options(job, parsed, address)
+        if parsed is None or self._problems.told > before:
+            return None
+        return _Body(parsed.option_settings(), tuple(sorted(uses)), deployment, target, parsed.metadata())
+
+    def _filled(self, job: Job, raw: dict[str, Any], scope: Scope) -> dict[str, Any]:
+        """Every key whose expressions could be filled in; of the others no more is told than that."""
+        if not has_expression(raw):
+            return raw
+        filled: dict[str, Any] = {}
+        for key, value in raw.items():
+            before = self._problems.told
+            result = fill(value, scope, job.spot_of(key), self._problems)
+            if self._problems.told == before and result is not None:
+                filled[key] = result
+        return filled
+
+    def _parsed(self, job: Job, filled: dict[str, Any], address: str) -> model.Job | None:
+        # The sides are validated by models of their own; here only their being there counts.
+        sides: dict[str, Any] = {side: {} for side in SIDES if side in job.body}
+        try:
+            return model.Job.model_validate({**filled, **sides})
+        except ValidationError as error:
+            for wrong in wrongs(error, model.Job, "a job"):
+                self._problems.add(job.spot_at(wrong.path), wrong.summary, wrong.detail, is_key=wrong.is_key, address=address)
+        return None
+
+    def _check_options(self, job: Job, parsed: model.Job, address: str) -> None:
+        for name, sentence in options.broken_rules(parsed):
+            self._problems.add(job.spot_of(name), "Invalid options", sentence_of(sentence), address=address)
+        for name, sentence in self._refusals(parsed) if self._refusals else ():
+            self._problems.add(job.spot_of(name), "Unsupported option", sentence_of(sentence), address=address)
+
+    def _target(self, job: Job, filled: dict[str, Any]) -> tuple[dict[str, str], str]:
+        """The target as the scorer sees it, and the word for it; nothing, once a problem with it is told."""
+        given = [name for name in TARGETS if name in job.body]
+        if len(given) != 1:
+            found = f"found {' and '.join(given)}" if given else "found none of them"
+            detail = f"A job needs exactly one of {', '.join(TARGETS)}; {found}."
+            spot = job.spot_of(given[1]) if given else job.spot
+            self._problems.add(spot, "Several targets" if given else "Missing target", detail, is_key=True)
+            return {}, ""
+        text = filled.get(given[0])
+        if type(text) is int:
+            text = str(text)  # an id of digits only
+        if not isinstance(text, str):
+            return {}, ""  # not a text: the model tells
+        if given[0] != "deployment":
+            return {_TARGET_KEYS[given[0]]: text}, text
+        try:
+            return {"deployment": self._workspace.deployment(text, self._root)}, text
+        except Unbound as error:
+            self._problems.add(job.spot_of("deployment"), error.summary, str(error))
+            return {}, ""
+
+    def _settings(self, job: Job, side: str, each: Each | None, address: str) -> _Part | None:
+        raw, spot = job.body.get(side), job.spot_of(side)
+        if raw is None:
+            return None  # told as a missing key of the job
+        uses: set[str] = set()
+        before = self._problems.told
+        block = fill(raw, self._scope(each, uses), spot, self._problems)
+        if not isinstance(block, dict):
+            self._problems.add(spot, "Invalid value", f"{side} must be a mapping; found {shown(block)}.")
+            return None
+        settings = self._reader.settings(block, side, spot, address) if self._problems.told == before else None
+        return None if settings is None else _Part(self._wire(settings), tuple(sorted(uses)))
+
+    def _wire(self, settings: Strict) -> dict[str, Any]:
+        wire = settings.wire()
+        if wire["type"] == "localFile":
+            key = "file" if "file" in wire else "path"
+            wire[key] = self._root.relative(wire[key])
+        return wire
+
+    def _dependencies(self, job: Job, texts: Any) -> Iterator[str]:
+        for number, text in enumerate(texts if isinstance(texts, list) else ()):
+            try:
+                yield from self._addresses(text) if isinstance(text, str) else ()
+            except BadExpression as error:
+                self._problems.add(job.spot_of("depends_on") / number, error.summary, str(error))
+
+    def _addresses(self, text: str) -> Collection[str]:
+        match = DEPENDENCY.fullmatch(text)
+        upstream = self._jobs.get(match[1]) if match else None
+        if match is None or upstream is None:
+            known = did_you_mean(text.removeprefix("job."), self._jobs, "job")
+            raise BadExpression("Unknown job", f'There is no job "{text}".{known}')
+        if match[2] is None:
+            return upstream.addresses()
+        key = _key(match[2])
+        if key not in upstream.instances:
+            raise BadExpression("Unknown instance", _no_instance(upstream, key))
+        return [address_of(upstream.name, key)]
+
+    def _scope(self, each: Each | None, uses: set[str]) -> Scope:
+        return Scope(self._variables, each, partial(self._output, uses))
+
+    def _output(self, uses: set[str], name: str, key: str | None) -> str:
+        job = self._jobs.get(name)
+        if job is None:
+            raise BadExpression("Unknown job", f'There is no job "{name}".{did_you_mean(name, self._jobs, "job")}')
+        if key not in job.instances:
+            raise BadExpression("Unknown instance", _no_instance(job, key))
+        address = address_of(name, key)
+        uses.add(address)
+        # A job that could not be built has told why; its address keeps the place of its output, so that nothing is told twice.
+        output = self._outputs.get(address, address)
+        if output is None:
+            detail = f"The output of {address} is not a local file, so it has no path. Use depends_on to wait for it."
+            raise BadExpression("Invalid expression", detail)
+        return output
+
+
+_TARGET_KEYS = {"deployment_id": "deployment", "model_id": "modelId", "model_package_id": "modelPackageId"}
+
+
+def _united(*uses: tuple[str, ...]) -> tuple[str, ...]:
+    """Sorted, each once; a single one is passed on, since thousands of instances may share it."""
+    some = [addresses for addresses in uses if addresses]
+    return some[0] if len(some) == 1 else tuple(sorted(set().union(*some)))
+
+
+def _varies(value: Any) -> bool:
+    return has_expression(value) and any(reference.root == "each" or reference.is_each_key for reference in references(value))
+
+
+def _key(quoted: str) -> str:
+    """The key between the brackets of an address; without quotes it is taken as it is, to be told as unknown."""
+    try:
+        return str(json.loads(quoted))
+    except json.JSONDecodeError:
+        return quoted
+
+
+def _no_instance(job: Job, key: str | None) -> str:
+    keys = [known for known in job.instances if known is not None]
+    if key is None:
+        example = keys[0] if keys else "key"
+        return f"job.{job.name} has a for_each; say which instance: ${{{address_of(job.name, example)}.output}}."
+    if not keys:
+        return f"job.{job.name} has no for_each; write ${{job.{job.name}.output}}."
+    return f'job.{job.name} has no instance "{key}".{did_you_mean(key, keys, "key")}'

@@ -1,0 +1,55 @@
+"""Instances that get in each other's way. The rule here: one place is written by one instance, and read by others only after it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from reconciler.spec.instance import Instance
+from reconciler.spec.job import Job
+from reconciler.spec.location import Location, Root, location
+from reconciler.spec.problem import Problems, Spot
+
+
+def check_collisions(instances: Sequence[Instance], jobs: Mapping[str, Job], spec_files: Iterable[str], root: Root, problems: Problems) -> None:
+    specs = {("file", root.absolute(file)): file for file in spec_files}
+    writers: dict[Location, Instance] = {}
+    for instance in instances:
+        place = location(instance.spec["output"], root)
+        if place is None:
+            continue
+        first = writers.setdefault(place, instance)
+        spot = _spot(jobs, instance, "output_settings")
+        if first is not instance:
+            detail = f"{instance.address} would write what {first.address} ({first.file} line {first.line}) writes. Give each an output of its own."
+            problems.add(spot, "Same output", detail, address=instance.address)
+        if place in specs:
+            detail = f"{specs[place]} is a file of this configuration; scoring would overwrite it."
+            problems.add(spot, "Output is a specification", detail, address=instance.address)
+    _check_intakes(instances, jobs, writers, root, problems)
+
+
+def _check_intakes(
+    instances: Sequence[Instance], jobs: Mapping[str, Job], writers: Mapping[Location, Instance], root: Root, problems: Problems
+) -> None:
+    for instance in instances:
+        place = location(instance.spec["intake"], root)
+        writer = writers.get(place) if place else None
+        if writer is instance:
+            spot = _spot(jobs, instance, "output_settings")
+            problems.add(
+                spot, "Output is the intake", "The job would overwrite the rows it scores. Give the output another place.", address=instance.address
+            )
+        elif writer is not None and writer.address not in instance.depends_on:
+            spot = _spot(jobs, instance, "intake_settings")
+            problems.add(spot, "Missing dependency", _advice(writer), address=instance.address)
+
+
+def _advice(writer: Instance) -> str:
+    said = f"This is written by {writer.address}, and nothing says that it comes first."
+    return f"{said} Write ${{{writer.address}.output}} here." if writer.output_file else f"{said} Add depends_on: ['{writer.address}']."
+
+
+def _spot(jobs: Mapping[str, Job], instance: Instance, side: str) -> Spot:
+    """The value that names the place, or the whole block."""
+    job = jobs[instance.address.removeprefix("job.").split("[", 1)[0]]
+    spot, block = job.spot_of(side), job.body[side]
+    key = next((key for key in ("path", "file", "url", "table") if isinstance(block, dict) and key in block), None)
+    return spot / key if key else spot

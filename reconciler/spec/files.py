@@ -1,0 +1,21 @@
+"""Which files are the configuration. The rule here: nothing heavy is imported, because an unchanged configuration is found by its files alone."""
+
+import os
+from pathlib import Path
+
+FOLDER = "specs"
+
+_MODEL_MARKS = frozenset({"model-metadata.yaml", "MLmodel"})
+
+
+def spec_files(root: Path) -> list[Path]:
+    """Every *.yaml and *.yml under specs/, sorted; hidden ones and a model's own are not part of the configuration."""
+    found: list[Path] = []
+    top = root / FOLDER
+    for folder, folders, files in os.walk(top):
+        if Path(folder) != top and not _MODEL_MARKS.isdisjoint(files):
+            folders.clear()
+            continue
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(folder, name) for name in files if name.endswith((".yaml", ".yml")) and not name.startswith(".")]
+    return sorted(path for path in found if path.is_file())

@@ -1,0 +1,37 @@
+"""One instance of a job: what must have been scored. The rule here: equal meaning gives equal digests, whatever the spelling."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.fingerprint import value_digest
+from reconciler.options import PACE
+
+DIGEST_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """`spec` is canonical (wire keys, names resolved, no nulls or defaults); parts of it may be shared between instances."""
+
+    address: str
+    deployment: str
+    spec: dict[str, Any]
+    metadata: dict[str, Any]
+    depends_on: tuple[str, ...]
+    file: str
+    line: int
+    intake_file: str | None
+    output_file: str | None
+    digest: str
+
+
+def address_of(job: str, key: str | None) -> str:
+    return f"job.{job}" if key is None else f"job.{job}[{json.dumps(key, ensure_ascii=False)}]"
+
+
+def spec_digest(spec: dict[str, Any]) -> str:
+    """The fingerprint of a spec as it reaches the scorer: a local intake's content has a digest of its own, and pace changes nothing."""
+    intake = {"type": "localFile"} if spec["intake"]["type"] == "localFile" else spec["intake"]
+    options = {key: value for key, value in spec["options"].items() if key not in PACE}
+    return value_digest({"version": DIGEST_VERSION, **spec, "intake": intake, "options": options})

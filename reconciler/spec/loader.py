@@ -1,0 +1,110 @@
+"""Everything under specs/ to the instances of one workspace. The rule here: all problems at once, or a configuration without any."""
+
+import gc
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from reconciler.diagnostic import Diagnostic
+from reconciler.errors import SpecInvalid
+from reconciler.spec.binding import LOCAL, Workspace
+from reconciler.spec.builder import Builder, Refusals
+from reconciler.spec.collision import check_collisions
+from reconciler.spec.document import Document, open_document
+from reconciler.spec.instance import Instance
+from reconciler.spec.job import in_order, read_jobs
+from reconciler.spec.location import Root
+from reconciler.spec.problem import Problems
+from reconciler.spec.section import merged
+from reconciler.spec.variable import variable_values
+
+FOLDER = "specs"
+
+_MODEL_MARKS = frozenset({"model-metadata.yaml", "MLmodel"})
+_NONE_GIVEN: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """`endpoint` is the raw text, `${env.X}` not yet filled in; None means the embedded service."""
+
+    workspace: str
+    endpoint: str | None
+    instances: tuple[Instance, ...]
+    deployments: dict[str, str]
+
+
+def spec_files(root: Path) -> list[Path]:
+    """Every *.yaml and *.yml under specs/, sorted; hidden ones and a model's own are not part of the configuration."""
+    found: list[Path] = []
+    top = root / FOLDER
+    for folder, folders, files in os.walk(top):
+        if Path(folder) != top and not _MODEL_MARKS.isdisjoint(files):
+            folders.clear()
+            continue
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(folder, name) for name in files if name.endswith((".yaml", ".yml")) and not name.startswith(".")]
+    return sorted(path for path in found if path.is_file())
+
+
+def load(
+    root: Path,
+    *,
+    workspace: str = LOCAL,
+    variables: Mapping[str, str] = _NONE_GIVEN,
+    refusals: Refusals | None = None,
+    local_types: frozenset[str] | None = None,
+) -> Configuration:
+    """The configuration of one workspace. Raises SpecInvalid with every problem.
+
+    `refusals` and `local_types` say what the embedded service cannot and can do; they are not asked when the workspace has an endpoint.
+    """
+    if not (root / FOLDER).is_dir():
+        detail = f"There is no folder {root.absolute() / FOLDER}. Create it with a file such as specs/jobs.yaml, or start in the project's folder."
+        raise SpecInvalid([Diagnostic("No specifications", detail)])
+    with _collector_paused():
+        documents = [open_document(path, path.relative_to(root).as_posix()) for path in spec_files(root)]
+        return _configured(documents, root, workspace, variables, refusals, local_types)
+
+
+def _configured(
+    documents: Sequence[Document],
+    root: Path,
+    name: str,
+    given: Mapping[str, str],
+    refusals: Refusals | None,
+    local_types: frozenset[str] | None,
+) -> Configuration:
+    problems = Problems()
+    for document in documents:
+        problems.take(document.diagnostics)
+    if any(document.value is None for document in documents):
+        problems.raise_if_any()  # what an unreadable file declares would be told as unknown everywhere else
+    sections = merged(documents, problems)
+    variables = variable_values(sections["variables"], given, problems)
+    workspace = Workspace(name, sections, variables, problems)
+    if not workspace.is_known:
+        problems.raise_if_any()
+    jobs = read_jobs(sections["jobs"], variables, problems)
+    place = Root(root)
+    builder = Builder(jobs, workspace, variables, place, problems, refusals, local_types)
+    built = [instance for job in in_order(jobs, problems) for instance in builder.instances(job)]
+    instances = sorted(built, key=lambda instance: instance.address)
+    check_collisions(instances, jobs, [document.file for document in documents], place, problems)
+    problems.raise_if_any()
+    return Configuration(name, workspace.endpoint, tuple(instances), workspace.deployments(place))
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Nothing that is read here makes cycles, and looking for them in 10,000 jobs would double the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -1,0 +1,161 @@
+"""The JSON Schema of a specification, for editors. The rule here: made from the models that validate, so that both say the same.
+
+What a schema cannot say (names that must be declared, rules between keys) is left to the loader.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic.alias_generators import to_camel
+
+from reconciler.options import Strict
+from reconciler.settings import SYNONYMS
+from reconciler.spec import model
+from reconciler.spec.block import SIDES
+from reconciler.spec.section import SECTIONS
+
+Schema = dict[str, Any]
+
+_EXPRESSION: Schema = {"type": "string", "pattern": r"\$\{"}
+_NULL: Schema = {"type": "null"}
+_TEXT: Schema = {"type": "string", "minLength": 1}
+_NAME: Schema = {"pattern": "^[A-Za-z_\u0080-\uffff][A-Za-z0-9_\u0080-\uffff-]*$"}
+
+# Keys whose model reads more than its own schema says.
+_WIDER: dict[str, Schema] = {
+    "for_each": {"anyOf": [{"type": "array", "items": {"type": "string"}, "uniqueItems": True}, {"type": "object"}]},
+    "column_names_remapping": {
+        "anyOf": [
+            {"type": "object", "additionalProperties": {"anyOf": [{"type": "string"}, {"type": "null"}, {"const": False}]}},
+            {"type": "array", "items": {"type": "object", "properties": {"inputName": {}, "outputName": {}}, "additionalProperties": False}},
+        ]
+    },
+    "statement_type": {"enum": ["insert", "update", "insert_update", "create_table", "insertUpdate", "createTable"]},
+}
+_SPELLED = {"async_": "async", "db_schema": "schema"}
+_ABOUT = {
+    "variables": "Values to use as ${var.name}; -var=name=value replaces a default.",
+    "workspaces": "Environments. local is always there, with the embedded service; an endpoint makes one a DataRobot installation.",
+    "deployments": "Each name's model folder (local) or deployment id, per workspace.",
+    "credentials": "Each name's credential id, or the credential itself with ${env.NAME} in it, per workspace.",
+    "data_stores": "Each name's data store id, or its settings with ${env.NAME} in them, per workspace.",
+    "datasets": "Each name's file (local) or dataset id, per workspace.",
+    "jobs": "What must have been scored.",
+}
+
+
+def json_schema() -> Schema:
+    """JSON Schema 2020-12 of one file under specs/."""
+    definitions: Schema = {}
+    sections = {section: _section(section, _ENTRIES.get(section, _bindings(section)), definitions) for section in SECTIONS}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "reconciler: batch scoring jobs",
+        "type": ["object", "null"],
+        "properties": sections,
+        "additionalProperties": False,
+        "$defs": definitions,
+    }
+
+
+def _section(section: str, entry: Schema, definitions: Schema) -> Schema:
+    if section == "jobs":
+        entry = _job(definitions)
+    named = {"propertyNames": _NAME} if section in ("variables", "workspaces", "jobs") else {}
+    return {"description": _ABOUT[section], "type": ["object", "null"], "additionalProperties": entry, **named}
+
+
+def _bindings(section: str) -> Schema:
+    id_or_text: Schema = {"anyOf": [_TEXT, {"type": "integer"}, _NULL]}
+    if section != "deployments":
+        id_or_text["anyOf"].append({"type": "object"})
+    return {"type": "object", "additionalProperties": id_or_text}
+
+
+_ENTRIES: dict[str, Schema] = {
+    "variables": {
+        "type": ["object", "null"],
+        "properties": {"default": {"description": "Used when no value is given."}, "description": {"type": ["string", "null"]}},
+        "additionalProperties": False,
+    },
+    "workspaces": {
+        "type": ["object", "null"],
+        "properties": {"endpoint": {"type": ["string", "null"], "pattern": r"^(https?://|\$\{)", "description": "The API's address, …/api/v2."}},
+        "additionalProperties": False,
+    },
+}
+
+
+def _job(definitions: Schema) -> Schema:
+    schema = _described(model.Job, definitions)
+    for side, kinds in SIDES.items():
+        schema["properties"][side] = schema["properties"][to_camel(side)] = {
+            "description": model.Job.model_fields[side].description,
+            **_settings(side.removesuffix("_settings"), kinds, definitions),
+        }
+    schema["oneOf"] = [_one_of_required(_spellings(target)) for target in model.TARGETS]
+    return schema
+
+
+def _settings(word: str, kinds: Mapping[str, type[Strict]], definitions: Schema) -> Schema:
+    types = [*kinds, *(synonym for synonym, name in SYNONYMS.items() if name in kinds)]
+    branches = []
+    for kind in types:
+        name = SYNONYMS.get(kind, kind)
+        definitions[f"{word} {name}"] = _kind(kinds[name], definitions)
+        branches.append({"if": {"properties": {"type": {"const": kind}}, "required": ["type"]}, "then": {"$ref": f"#/$defs/{word}%20{name}"}})
+    return {
+        "anyOf": [{"type": "object", "properties": {"type": {"anyOf": [{"enum": types}, _EXPRESSION]}}, "required": ["type"]}, _EXPRESSION],
+        "allOf": branches,
+    }
+
+
+def _kind(kind: type[Strict], definitions: Schema) -> Schema:
+    schema = _described(kind, definitions)
+    schema["properties"]["type"] = {}
+    for key, (target, section) in model.names_of(kind).items():
+        schema["properties"][key] = {"anyOf": [_TEXT, _NULL], "description": f"A name declared in {section}, instead of {target}."}
+        schema["allOf"] = [_or_named(rule, target, key) for rule in schema["allOf"]]
+    return schema
+
+
+def _or_named(rule: Schema, target: str, key: str) -> Schema:
+    options: list[Schema] = rule["anyOf"]
+    return {"anyOf": [*options, {"required": [key]}]} if {"required": [target]} in options else rule
+
+
+def _described(kind: type[Strict], definitions: Schema) -> Schema:
+    """The model's schema with both spellings of each key, expressions, and null for what is not there."""
+    schema = kind.model_json_schema(by_alias=False)
+    for name, nested in schema.pop("$defs", {}).items():
+        definitions[name] = _opened(nested, allows_null=False)
+    return _opened(schema, allows_null=True)
+
+
+def _opened(schema: Schema, allows_null: bool) -> Schema:
+    required = schema.get("required", [])
+    properties: Schema = {}
+    for name, inner in schema.get("properties", {}).items():
+        spelled = _property(name, inner, allows_null and name not in required)
+        properties.update(dict.fromkeys(_spellings(name), spelled))
+    rules = {"allOf": [_one_of_required(_spellings(name)) for name in required]} if required else {}
+    return {"type": "object", "properties": properties, "additionalProperties": False, **rules}
+
+
+def _property(name: str, schema: Schema, allows_null: bool) -> Schema:
+    about = {key: schema[key] for key in ("description", "default") if schema.get(key) is not None}
+    value = {key: inner for key, inner in schema.items() if key not in ("description", "default", "title", "discriminator")}
+    if name in _WIDER:
+        value = _WIDER[name]
+    elif name.endswith("_id"):
+        value = {"anyOf": [_TEXT, {"type": "integer"}]}
+    return {**about, "anyOf": [value, _EXPRESSION, *([_NULL] if allows_null else [])]}
+
+
+def _spellings(name: str) -> tuple[str, ...]:
+    written = _SPELLED.get(name, name)
+    return tuple(dict.fromkeys((written, to_camel(written))))
+
+
+def _one_of_required(names: tuple[str, ...]) -> Schema:
+    return {"anyOf": [{"required": [name]} for name in names]}

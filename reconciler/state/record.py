@@ -1,0 +1,86 @@
+"""What the state records, as values. The rule here: a record says what was true when it was written and is never changed after its run ended."""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from reconciler.state.lifecycle import OPEN, Status
+
+
+class Facts(NamedTuple):
+    """As much of a run as a plan compares. A tuple, because a plan may hold 100,000."""
+
+    id: str
+    status: str
+    spec_digest: str
+    intake_digest: str | None
+    model_digest: str | None
+    output_file: str | None
+    output_digest: str | None
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in OPEN
+
+
+class Recorded(NamedTuple):
+    """One address in the state: its current (latest good) run, its latest run, and what was last applied in place."""
+
+    address: str
+    current: Facts | None
+    latest: Facts | None
+    metadata_digest: str | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One submission of one instance: where it came from, how it went, where its output is. Times are RFC 3339, UTC."""
+
+    id: str
+    workspace: str
+    address: str
+    status: Status
+    spec: dict[str, Any]
+    spec_digest: str
+    intake: dict[str, Any]
+    intake_digest: str | None
+    model: dict[str, Any]
+    model_digest: str | None
+    deployment: str
+    deployment_id: str
+    request: dict[str, Any]  # the body of the POST, as sent
+    reasons: tuple[str, ...]
+    intended_at: str
+    user: str
+    host: str
+    git_commit: str | None
+    tool_version: str
+    staging: str | None = None  # where the scorer writes before delivery
+    job_id: str | None = None
+    submitted_at: str | None = None
+    started_at: str | None = None
+    ended_at: str | None = None
+    output: str | None = None  # where the output is: a path relative to the project root, or a URL
+    output_digest: str | None = None
+    output_bytes: int | None = None
+    scored_rows: int | None = None
+    failed_rows: int | None = None
+    skipped_rows: int | None = None
+    status_details: str | None = None
+    superseded_by: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in OPEN
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of the history. `serial` rises by one with every write."""
+
+    serial: int
+    at: str
+    workspace: str
+    address: str
+    run_id: str | None
+    kind: str  # a status, or: forgotten, updated
+    detail: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,198 @@
+"""The state as it is read. The rule here: reading never locks, never waits and never writes."""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from reconciler.digests import Witness
+from reconciler.errors import StateCorrupt, StateNewer
+from reconciler.state.lifecycle import OPEN, Status
+from reconciler.state.record import Event, Facts, Recorded, Run
+
+# The steps that this release knows; `migrations.py` has them, and a test compares the two. Named here so that a read need not import them.
+STEPS = frozenset({"m001_lineage_runs_history"})
+
+_JSON = ("spec", "intake", "model", "request", "reasons")
+_FACTS = "r.id, r.status, r.spec_digest, r.intake_digest, r.model_digest, r.output, r.output_digest"
+
+
+class Holder(NamedTuple):
+    """Who holds the lock."""
+
+    holder: str
+    who: str
+    host: str
+    pid: int
+    command: str
+    since: str
+    heartbeat: float
+    fence: int
+
+
+def open_snapshot(path: Path) -> "Snapshot":
+    """The state at `path`, empty when there is none yet. Raises StateCorrupt and StateNewer."""
+    if not path.exists():
+        return Snapshot(_blank(), path)
+    try:
+        # A reader beside a writer must see the write-ahead log, so never `immutable`.
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
+    except sqlite3.OperationalError as error:
+        raise StateCorrupt(f"The state {path} cannot be opened", f"SQLite says: {error}.") from None
+    try:
+        _check(db, path)
+    except BaseException:
+        db.close()
+        raise
+    return Snapshot(db, path)
+
+
+def _check(db: sqlite3.Connection, path: Path) -> None:
+    try:
+        db.execute("PRAGMA query_only = 1")
+        steps = {row[0] for row in db.execute("SELECT name FROM _sqlite_migrations WHERE migration_set = 'reconciler'")}
+    except sqlite3.DatabaseError as error:
+        raise corrupt(path, error) from None
+    if newer := steps - STEPS:
+        raise StateNewer(
+            f"The state {path} was written by a later release of reconciler",
+            f"It holds {', '.join(sorted(newer))}, which this release does not know. Nothing was changed. Install the later release, "
+            "or name another database with -state=PATH.",
+        )
+
+
+def corrupt(path: Path, error: sqlite3.DatabaseError) -> StateCorrupt:
+    return StateCorrupt(
+        f"The state {path} cannot be read",
+        f"SQLite says: {error}. Nothing was changed. Restore the file from a backup, or name another database with -state=PATH. "
+        f"`sqlite3 {path} .recover` may save what a damaged file still holds.",
+    )
+
+
+def _blank() -> sqlite3.Connection:
+    import sqlite_utils
+
+    from reconciler.state.migrations import migrations
+
+    db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    migrations.apply(sqlite_utils.Database(db, execute_plugins=False))
+    return db
+
+
+class Snapshot:
+    """Read access; every method is one query. Use as a context manager, which closes the connection."""
+
+    def __init__(self, db: sqlite3.Connection, path: Path) -> None:
+        self._db = db
+        self.path = path
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _rows(self, sql: str, *values: Any) -> list[Any]:
+        try:
+            return self._db.execute(sql, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise corrupt(self.path, error) from None
+
+    @property
+    def lineage(self) -> str:
+        return str(self._meta("lineage"))
+
+    @property
+    def serial(self) -> int:
+        return int(self._meta("serial"))
+
+    def _meta(self, key: str) -> Any:
+        return self._rows("SELECT value FROM meta WHERE key = ?", key)[0][0]
+
+    def recorded(self, workspace: str) -> dict[str, Recorded]:
+        """Every address the state knows in the workspace, with its current and its latest run."""
+        latest = {
+            row[0]: Facts(*row[1:])
+            for row in self._rows(
+                f"SELECT i.address, {_FACTS} FROM instances i JOIN runs r ON r.id = i.latest_run "
+                "WHERE i.workspace = ? AND i.latest_run IS NOT i.current_run",
+                workspace,
+            )
+        }
+        found = {}
+        for address, digest, *facts in self._rows(
+            f"SELECT i.address, i.metadata_digest, {_FACTS} FROM instances i LEFT JOIN runs r ON r.id = i.current_run WHERE i.workspace = ?",
+            workspace,
+        ):
+            current = Facts(*facts) if facts[0] is not None else None
+            found[address] = Recorded(address, current, latest.get(address, current), digest)
+        return found
+
+    def metadata(self, workspace: str, address: str) -> dict[str, Any]:
+        rows = self._rows("SELECT metadata FROM instances WHERE workspace = ? AND address = ?", workspace, address)
+        return dict(json.loads(rows[0][0])) if rows else {}
+
+    def run(self, run_id: str) -> Run | None:
+        return next(self._runs("id = ?", run_id), None)
+
+    def runs(self, workspace: str, address: str | None = None) -> list[Run]:
+        """Every run, oldest first."""
+        if address is None:
+            return list(self._runs("workspace = ? ORDER BY intended_at, id", workspace))
+        return list(self._runs("workspace = ? AND address = ? ORDER BY intended_at, id", workspace, address))
+
+    def current_runs(self, workspace: str) -> list[Run]:
+        """The latest good run of every address, by address."""
+        return list(self._runs("id IN (SELECT current_run FROM instances WHERE workspace = ?) ORDER BY address", workspace))
+
+    def open_runs(self, workspace: str) -> list[Run]:
+        """Runs of an apply that is going on, or that was interrupted; oldest first."""
+        wanted = ", ".join(f"'{status}'" for status in sorted(OPEN))
+        return list(self._runs(f"workspace = ? AND status IN ({wanted}) ORDER BY intended_at, id", workspace))
+
+    def _runs(self, where: str, *values: Any) -> Iterator[Run]:
+        cursor = self._db.execute(f"SELECT * FROM runs WHERE {where}", values)
+        names = [column[0] for column in cursor.description]
+        for row in cursor:
+            yield run_from_row(dict(zip(names, row, strict=True)))
+
+    def history(self, workspace: str, address: str | None = None) -> list[Event]:
+        """What was written, oldest first."""
+        sql = "SELECT serial, at, workspace, address, run_id, kind, detail FROM history WHERE workspace = ?"
+        values = [workspace] if address is None else [workspace, address]
+        rows = self._rows(sql + ("" if address is None else " AND address = ?") + " ORDER BY serial", *values)
+        return [Event(*(*row[:6], json.loads(row[6]))) for row in rows]
+
+    def holder(self) -> Holder | None:
+        rows = self._rows("SELECT holder, who, host, pid, command, since, heartbeat, fence FROM lock WHERE holder IS NOT NULL")
+        return Holder(*rows[0]) if rows else None
+
+    def witnesses(self) -> dict[str, Witness]:
+        rows = self._rows("SELECT path, size, mtime_ns, ctime_ns, inode, checked_ns, digest FROM witnesses")
+        return {row[0]: Witness._make(row[1:]) for row in rows}
+
+    def configuration(self, key: str) -> str | None:
+        """What was parsed and validated before, by everything that decides the result."""
+        rows = self._rows("SELECT body FROM configurations WHERE key = ?", key)
+        return str(rows[0][0]) if rows else None
+
+    def configured_instances(self, key: str, addresses: Iterable[str]) -> dict[str, Any]:
+        found = {}
+        for address in addresses:
+            for row in self._rows("SELECT body FROM configured_instances WHERE key = ? AND address = ?", key, address):
+                found[address] = json.loads(row[0])
+        return found
+
+
+def run_from_row(row: dict[str, Any]) -> Run:
+    decoded = {name: json.loads(row[name]) for name in _JSON}
+    return Run(**{**row, **decoded, "status": Status(row["status"]), "reasons": tuple(decoded["reasons"])})
+
+
+def row_from_run(run: Run) -> dict[str, Any]:
+    row = dict(vars(run))
+    return {**row, **{name: json.dumps(row[name], ensure_ascii=False) for name in _JSON}, "status": str(run.status)}

@@ -1,0 +1,143 @@
+"""A plan as terminal text, in Terraform's form. The rule here: it returns text, prints nothing and decides nothing."""
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from reconciler.plan.action import ACTIONS, SENTENCES, Action, Reason
+from reconciler.plan.diff import MISSING, FieldChange, field_changes, leaves
+from reconciler.plan.plan import Change, Plan, Side
+from reconciler.view.paint import Paint, shown
+
+_TONES = {Action.SUBMIT: "green", Action.RERUN: "red", Action.RESUME: "cyan", Action.UPDATE: "yellow", Action.FORGET: "red"}
+
+# What an options key is called in the spec: the wire's names, in the spec's spelling and under the spec's block names.
+_BLOCKS = {"intake": "intake_settings", "output": "output_settings"}
+
+
+def no_changes_text(plan: Plan, paint: Paint) -> str:
+    jobs = "The specs name no jobs." if plan.unchanged == 0 else f"All {plan.unchanged} {'job is' if plan.unchanged == 1 else 'jobs are'} up to date."
+    return f"{paint('No changes.', 'bold green')} {paint(jobs, 'bold')}\n"
+
+
+def plan_text(plan: Plan, paint: Paint, *, limit: int | None = 100) -> str:
+    """Legend, every change with its reasons and fields, summary. At most `limit` changes are drawn; the summary counts all."""
+    if not plan.is_applyable:
+        return no_changes_text(plan, paint)
+    ordered = sorted(plan.changes, key=lambda change: change.address)
+    drawn = ordered if limit is None else ordered[:limit]
+    parts = [_legend(plan, paint), "reconciler will perform the following actions:\n"]
+    parts += [_change(change, paint) for change in drawn]
+    if len(drawn) < len(ordered):
+        parts.append(f"  … and {len(ordered) - len(drawn)} more changes. Show them all with -verbose.\n")
+    parts.append(summary_text(plan, paint))
+    if plan.is_partial:
+        parts.append(f"{paint('Warning:', 'bold yellow')} -target limits this plan, so other jobs may still need an apply.\n")
+    return "\n".join(parts)
+
+
+def _legend(plan: Plan, paint: Paint) -> str:
+    counts = plan.counts()
+    lines = [f"{_sign(action, paint)} {known.legend}" for action, known in ACTIONS.items() if counts.get(action)]
+    return "The plan uses these signs:\n" + "".join(f"{line}\n" for line in lines)
+
+
+def _sign(action: Action, paint: Paint) -> str:
+    sign = ACTIONS[action].sign
+    return " " * (3 - len(sign)) + paint(sign, _TONES[action])
+
+
+def summary_text(plan: Plan, paint: Paint) -> str:
+    counts = plan.counts()
+    # The first two are always there, as readers and scripts look for them.
+    always = (Action.SUBMIT, Action.RERUN)
+    shown_counts = [f"{counts.get(a, 0)} to {k.summary}" for a, k in ACTIONS.items() if counts.get(a) or a in always]
+    return f"{paint('Plan:', 'bold')} {', '.join(shown_counts)}, {plan.unchanged} unchanged.\n"
+
+
+def _change(change: Change, paint: Paint) -> str:
+    happens = ACTIONS[change.action].happens
+    lines = [f"  {paint('# ' + shown(change.address), 'bold')} {happens}"]
+    lines += [f"  # ({_reason(reason, change)})" for reason in change.reasons]
+    lines.append(f"{_sign(change.action, paint)} job {_value(_name(change.address))} {{")
+    lines += _fields(change, paint)
+    lines.append("    }")
+    return "\n".join(lines) + "\n"
+
+
+def _name(address: str) -> str:
+    return address.removeprefix("job.")
+
+
+def _reason(reason: Reason, change: Change) -> str:
+    """The reason's sentence, with the thing it is about."""
+    about: dict[Reason, str | None] = {
+        Reason.INTAKE_CHANGED: change.intake_file,
+        Reason.MODEL_REPLACED: change.deployment,
+        Reason.OUTPUT_MISSING: change.output_file,
+        Reason.OUTPUT_ALTERED: change.output_file,
+        Reason.UPSTREAM_RERUNS: change.intake_file,
+    }
+    thing = about.get(reason)
+    return f"{reason}: {SENTENCES[reason]}" + (f": {shown(thing)}" if thing else "")
+
+
+def side_fields(side: Side, change: Change) -> dict[str, Any]:
+    """One side of a change as nested fields under the spec's own names."""
+    spec = {_BLOCKS.get(key, key): _snake(value) for key, value in side.spec.items() if key not in ("options", "deployment")}
+    intake = side.fingerprint.intake if side is change.before or change.is_intake_known else "(known after the upstream job)"
+    digests = {"intake_content": intake, "model": side.fingerprint.model}
+    return {"deployment": side.spec.get("deployment"), **spec, **_snake(side.spec.get("options", {})), **side.metadata, **digests}
+
+
+def _snake(value: Any) -> Any:
+    if isinstance(value, dict):
+        # A remapping's keys are the user's column names, not keys of ours.
+        return {_snake_name(key): inner if key == "columnNamesRemapping" else _snake(inner) for key, inner in value.items()}
+    return value
+
+
+def _snake_name(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])([A-Z])", lambda match: "_" + match[1].lower(), name)
+
+
+def _fields(change: Change, paint: Paint) -> list[str]:
+    before = side_fields(change.before, change) if change.before else {}
+    after = side_fields(change.after, change) if change.after else {}
+    if change.action is Action.SUBMIT:
+        return field_lines([FieldChange(path, MISSING, value) for path, value in leaves(after)], paint)
+    if change.action is Action.FORGET:
+        return field_lines([FieldChange(path, value, MISSING) for path, value in leaves(before)], paint)
+    if not before or not after:
+        return []
+    changed = field_changes(before, after)
+    hidden = len(list(leaves(after))) - sum(change.after is not MISSING for change in changed)
+    note = f"        {paint(f'# ({hidden} unchanged {_attributes(hidden)} hidden)', 'grey')}"
+    return [*field_lines(changed, paint), *([note] if hidden else [])]
+
+
+def _attributes(count: int) -> str:
+    return "attribute" if count == 1 else "attributes"
+
+
+def field_lines(changes: Iterable[FieldChange], paint: Paint) -> list[str]:
+    rows = [(".".join(change.path), change) for change in changes]
+    width = max((len(name) for name, _ in rows), default=0)
+    return [_line(name.ljust(width), change, paint) for name, change in rows]
+
+
+def _line(name: str, change: FieldChange, paint: Paint) -> str:
+    if change.before is MISSING:
+        return f"      {paint('+', 'green')} {shown(name)} = {_value(change.after)}"
+    if change.after is MISSING:
+        return f"      {paint('-', 'red')} {shown(name)} = {_value(change.before)}"
+    return f"      {paint('~', 'yellow')} {shown(name)} = {_value(change.before)} {paint('->', 'yellow')} {_value(change.after)}"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, str) and re.fullmatch(r"blake3:[0-9a-f]{64}", value):
+        return f'"{value[:19]}…"'  # enough to tell two apart; `state show` and -json give it whole
+    if isinstance(value, str) and value.startswith("(known after"):
+        return value
+    return shown(json.dumps(value, ensure_ascii=False))

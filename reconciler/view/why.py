@@ -1,0 +1,44 @@
+"""One job's fingerprint, component by component, as text. The rule here: every component is named, changed or not."""
+
+from reconciler.plan.action import ACTIONS, SENTENCES, Action
+from reconciler.plan.diff import field_changes
+from reconciler.plan.plan import Change
+from reconciler.view.paint import Paint, shown
+from reconciler.view.plan import field_lines, side_fields
+
+Component = tuple[str, str | None, str | None, str]  # its name, recorded, now, what it is about
+
+
+def why_text(change: Change, paint: Paint) -> str:
+    happens = "is up to date" if change.action is Action.NO_OP else ACTIONS[change.action].happens
+    lines = [f"{paint('# ' + shown(change.address), 'bold')} {happens}"]
+    lines += [f"  # ({reason}: {SENTENCES[reason]})" for reason in change.reasons]
+    lines += [_component(component, paint) for component in _components(change)]
+    if change.before and change.after and (changed := field_changes(side_fields(change.before, change), side_fields(change.after, change))):
+        lines += ["", "  what differs:", *field_lines(changed, paint)]
+    return "\n".join(lines) + "\n"
+
+
+def _components(change: Change) -> list[Component]:
+    before, after = change.before, change.after
+    old = before.fingerprint if before else None
+    new = after.fingerprint if after else None
+    return [
+        ("spec", old and old.spec, new and new.spec, f"{change.file}:{change.line}" if change.file else ""),
+        ("intake", old and old.intake, new and new.intake, change.intake_file or ""),
+        ("model", old and old.model, new and new.model, change.deployment),
+        ("output", before.output_digest if before else None, after.output_digest if after else None, change.output_file or ""),
+    ]
+
+
+def _component(component: Component, paint: Paint) -> str:
+    name, old, new, about = component
+    if old == new:
+        state = "absent" if old is None else f"unchanged  {old}"
+    elif old is None:
+        state = f"{paint('new', 'green')}        {new}"
+    elif new is None:
+        state = f"{paint('gone', 'red')}       {old}"
+    else:
+        state = f"{paint('changed', 'yellow')}    {old} {paint('->', 'yellow')} {new}"
+    return f"    {name.ljust(6)} {state}" + (f"  ({shown(about)})" if about else "")

@@ -1,0 +1,98 @@
+"""The specs as the instances that should exist. The rule here: what was parsed and validated is kept, keyed by everything that decides the result.
+
+A key holds the content of every spec file, the workspace, the variables and the code that reads them; a hit needs no YAML, no pydantic, no rules.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from reconciler.digests import Digests
+from reconciler.errors import Refused
+from reconciler.fingerprint import value_digest
+from reconciler.plan.planner import Wanted
+from reconciler.project import Project
+from reconciler.spec.files import spec_files
+from reconciler.state.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from reconciler.spec.loader import Configuration
+
+_CODE = ("options.py", "settings.py", "wanted.py", "engine/capability.py", "spec/*.py")
+
+
+class Detail(NamedTuple):
+    """What a plan needs of an instance only when it changes."""
+
+    deployment: str
+    spec: dict[str, Any]
+    metadata: dict[str, Any]
+    file: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Specs:
+    """One workspace's instances. `fresh` holds what was parsed just now and is not kept in the state yet."""
+
+    key: str
+    instances: Sequence[Wanted]
+    folders: tuple[str, ...]  # the model folders of the deployments
+    snapshot: Snapshot
+    fresh: Mapping[str, Detail] | None
+
+    def details(self, addresses: Iterable[str]) -> dict[str, Detail]:
+        if self.fresh is not None:
+            return {address: self.fresh[address] for address in addresses}
+        kept = self.snapshot.configured_instances(self.key, addresses)
+        return {address: Detail(*body) for address, body in kept.items()}
+
+    def body(self) -> str:
+        return json.dumps({"folders": self.folders, "instances": self.instances}, ensure_ascii=False)
+
+    def detail_rows(self) -> list[tuple[str, str]]:
+        return [(address, json.dumps(detail, ensure_ascii=False)) for address, detail in (self.fresh or {}).items()]
+
+
+def read_specs(project: Project, snapshot: Snapshot, digests: Digests) -> Specs:
+    """Raises SpecInvalid with every problem."""
+    key = _key(project, digests)
+    kept = snapshot.configuration(key)
+    if kept is None:
+        return _parse(project, snapshot, key)
+    body = json.loads(kept)
+    instances = [Wanted._make((*row[:6], tuple(row[6]))) for row in body["instances"]]
+    return Specs(key, instances, tuple(body["folders"]), snapshot, None)
+
+
+def _key(project: Project, digests: Digests) -> str:
+    files = [path.relative_to(project.root).as_posix() for path in spec_files(project.root)]
+    code = Path(__file__).parent
+    readers = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for pattern in _CODE for path in sorted(code.glob(pattern))]
+    return value_digest([project.workspace, dict(project.variables), {file: digests.of(file) for file in files}, readers])
+
+
+def load_specs(project: Project) -> "Configuration":
+    """Parse and check the specs, as the embedded service will take them. Raises SpecInvalid with every problem."""
+    from reconciler.embedded import SERVED_TYPES
+    from reconciler.engine.capability import refusals
+    from reconciler.spec.loader import load
+
+    return load(project.root, workspace=project.workspace, variables=project.variables, refusals=refusals, local_types=SERVED_TYPES)
+
+
+def _parse(project: Project, snapshot: Snapshot, key: str) -> Specs:
+    read = load_specs(project)
+    if read.endpoint is not None:
+        raise Refused(
+            f"Workspace {read.workspace!r} names an endpoint",
+            "This release scores on the embedded service only. Use a workspace without an endpoint.",
+        )
+    wanted = [
+        Wanted(i.address, i.digest, value_digest(i.metadata), i.spec["deployment"], i.intake_file, i.output_file, i.depends_on)
+        for i in read.instances
+    ]
+    details = {i.address: Detail(i.deployment, i.spec, i.metadata, i.file, i.line) for i in read.instances}
+    return Specs(key, wanted, tuple(sorted(set(read.deployments.values()))), snapshot, details)

@@ -1,0 +1,79 @@
+"""Which options are served. The rule here: the tables know every option."""
+
+from typing import Any
+
+import pytest
+
+from reconciler.engine.capability import REFUSED, SERVED, WITHOUT_EFFECT, refusals
+from reconciler.options import Options
+
+ASKED: dict[str, Any] = {
+    "pinned_model_id": "m",
+    "batch_job_type": "monitoring",
+    "abort_on_error": False,
+    "prediction_warning_enabled": True,
+    "max_explanations": 3,
+    "max_ngram_explanations": "all",
+    "explanation_algorithm": "shap",
+    "explanation_class_names": ["a"],
+    "explanation_num_top_classes": 1,
+    "threshold_high": 0.5,
+    "threshold_low": 0.1,
+    "prediction_instance": {"host_name": "h"},
+    "secondary_datasets_config_id": "s",
+    "timeseries_settings": {"type": "forecast"},
+    "monitoring_batch_prefix": "p",
+    "monitoring_aggregation": {},
+    "monitoring_columns": {},
+    "monitoring_output_settings": {},
+}
+
+
+def test_every_option_is_in_one_table() -> None:
+    tables = [*SERVED, *WITHOUT_EFFECT, *REFUSED]
+    assert sorted(tables) == sorted(Options.model_fields)
+
+
+@pytest.mark.parametrize("field", REFUSED)
+def test_what_is_not_served_is_refused(field: str) -> None:
+    assert list(refusals(Options(**{field: ASKED[field]}))) == [(field, REFUSED[field])]
+
+
+def test_defaults_are_served() -> None:
+    assert list(refusals(Options(), "Regression")) == []
+
+
+def test_options_of_pace_are_accepted() -> None:
+    assert list(refusals(Options(num_concurrent=3, chunk_size=1000, skip_drift_tracking=True, disable_row_level_error_handling=True))) == []
+
+
+def test_asking_for_nothing_is_accepted() -> None:
+    assert list(refusals(Options(prediction_warning_enabled=False, max_ngram_explanations=0))) == []
+
+
+@pytest.mark.parametrize(
+    ("target_type", "options", "fields"),
+    [
+        ("Binary", {"prediction_threshold": 0.2}, []),
+        ("Multiclass", {"prediction_threshold": 0.2}, ["prediction_threshold"]),
+        ("Regression", {"prediction_threshold": 0.2}, ["prediction_threshold"]),
+        ("Regression", {"include_probabilities_classes": ["a"]}, ["include_probabilities_classes"]),
+        ("Multiclass", {"include_probabilities_classes": ["a"]}, []),
+    ],
+)
+def test_what_does_not_fit_the_model_is_refused(target_type: str, options: dict[str, Any], fields: list[str]) -> None:
+    assert [field for field, _ in refusals(Options(**options), target_type)] == fields
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"delimiter": "¦"},
+        {"quotechar": "\n"},
+        {"delimiter": "\0"},
+        {"delimiter": "tab", "quotechar": "\t"},
+        {"encoding": "base64"},
+    ],
+)
+def test_a_dialect_that_cannot_be_read_is_refused(settings: dict[str, str]) -> None:
+    assert [field for field, _ in refusals(Options(csv_settings=settings))] == ["csv_settings"]

@@ -1,0 +1,103 @@
+"""Reading. The rule here: every bad file has its sentence, with the line as an editor counts it."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.engine.dialect import Dialect
+from reconciler.engine.intake import Intake
+from reconciler.engine.source import BLOCK
+from reconciler.errors import ScoringError
+
+MANY = "1,2\n" * 50_000
+
+
+def values(tmp_path: Path, content: bytes, dialect: Dialect | None = None, rows: int = 3) -> list[tuple[Any, ...]]:
+    (tmp_path / "in.csv").write_bytes(content)
+    intake = Intake(tmp_path / "in.csv", dialect or Dialect(), threading.Event().is_set)
+    found: list[tuple[Any, ...]] = []
+    for piece in intake.pieces(intake.header, rows):
+        assert piece.first_row == len(found)
+        assert piece.rows.num_rows <= rows
+        found += [tuple(row.values()) for row in piece.rows.to_pylist()]
+    intake.close()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b'a,b\n1,\n"",2\n', [("1", None), ("", "2")]),
+        (b"a,b\r\n1,2\r\n3,4", [("1", "2"), ("3", "4")]),
+        (b"a,b\r1,2\r3,4\r", [("1", "2"), ("3", "4")]),
+        (b"\n\r\na,b\n\n1,2\n\n", [("1", "2")]),
+        (b'a,b\n1,"x\ny"\n2,"p""q"\n', [("1", "x\ny"), ("2", 'p"q')]),
+        (b'a,b\n1,x"y\n"z"w,3\n', [("1", 'x"y'), ("zw", "3")]),
+        (b"\xef\xbb\xbfa,b\n1,2\n", [("1", "2")]),
+        (b"a\n1\n\n3\n", [("1",), ("3",)]),
+        (b'"a ""x"""\n1\n', [("1",)]),
+        (b"a,b\n" + b"1,2\n" * 7, [("1", "2")] * 7),
+        (b"a,b\n", []),
+        (b"a,b", []),
+    ],
+)
+def test_rows_are_read_as_they_are_written(tmp_path: Path, content: bytes, expected: list[tuple[Any, ...]]) -> None:
+    assert values(tmp_path, content) == expected
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "shift_jis", "cp932", "mskanji", "euc_jp"])
+def test_encodings_are_read(tmp_path: Path, encoding: str) -> None:
+    expected = [("表ソ", "能,十")] * 3  # the second byte of these is a backslash in Shift JIS
+    assert values(tmp_path, 'a,b\n表ソ,"能,十"\n表ソ,"能,十"\n表ソ,"能,十"\n'.encode(encoding), Dialect(encoding=encoding)) == expected
+
+
+def test_a_character_across_blocks_is_read(tmp_path: Path) -> None:
+    text = "a\n" + "é" * 100 + "\n"
+    for shift in range(3):
+        content = (text + ("x" * 97 + "é\n") * (BLOCK // 100) + "y" * shift + "é\n" * 300).encode()
+        assert values(tmp_path, content, rows=BLOCK)[-1] == ("é",)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "has no header"),
+        (b"\n\r\n\n", "has no header"),
+        (b"\xef\xbb\xbf", "has no header"),
+        (b"a,b,a,,\n1,2,3,4,5\n", "the header names (no name), a more than once"),
+        (b"a,b\n1,2\n1,2,3\n", "line 3: the row has 3 fields where the header has 2 fields"),
+        (b"a,b\n1,2\n\n1\n", "line 4: the row has 1 field where"),
+        (b'a,b\n1,"x\ny\nz"\n1,2,3\n', "line 5: the row has 3 fields"),
+        (MANY.replace("1", "a", 1).replace("2", "b", 1).encode() + b"1\n" + MANY.encode(), "line 50001: the row has 1 field"),
+        (b'a,b\n1,2\n3,"4\n5,6\n', "row that begins on line 3 opens a quote"),
+        (b'a,b\n1,2\n"3,4', "row that begins on line 3 opens a quote"),
+        (b'a,"b\n1,2\n', "row that begins on line 1 opens a quote"),
+        (b'a,b\n1,x"y\n1,"', "row that begins on line 3 opens a quote"),
+        (b'a,b\n1,2\n1,"' + b"x,\n" * (BLOCK // 2), "a row after line 2 is longer than 4 MB"),
+        (b"a,b\n1,2\n1,\xff\n", "byte 10 (0xff) is not utf-8"),
+        (b"a,b\n" + b"1,2\n" * (BLOCK // 4) + b"\xe9,2\n", f"byte {BLOCK + 4} (0xe9) is not utf-8"),
+        (b"a,b\n1,\xc3", "byte 6 (0xc3) is not utf-8"),
+        (b"a,b\n1,2\n1,\0\n", "line 3 holds it"),
+    ],
+)
+def test_a_bad_file_is_explained(tmp_path: Path, content: bytes, sentence: str) -> None:
+    with pytest.raises(ScoringError) as caught:
+        values(tmp_path, content)
+    assert sentence in caught.value.detail
+    assert "in.csv" in caught.value.detail
+
+
+@pytest.mark.parametrize(("encoding", "where"), [("ascii", "byte 6 (0xe9) is not ascii"), ("shift_jis", "byte 6 (0xe9) is not shift_jis")])
+def test_bytes_of_another_encoding_are_found(tmp_path: Path, encoding: str, where: str) -> None:
+    with pytest.raises(ScoringError) as caught:
+        values(tmp_path, b"a,b\n1,\xe9\n", Dialect(encoding=encoding))
+    assert where in caught.value.detail
+    assert "csv_settings.encoding" in caught.value.detail
+
+
+def test_a_bad_row_ends_the_job(regression: Path, scored: Callable[..., bytes]) -> None:
+    with pytest.raises(ScoringError, match="does not fit the header"):
+        scored(regression, "a,b\n" + MANY + "1\n" + MANY)

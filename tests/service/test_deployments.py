@@ -1,0 +1,65 @@
+"""`deployments/`: ids from content, broken folders, search and order."""
+
+import os
+
+
+def model(client, deployment):
+    return client.get(f"deployments/{deployment.id}/").json()
+
+
+def test_a_deployment_shows_its_model(house, client):
+    churn = house.deployments["churn"]
+    newest = max(path.stat().st_mtime for path in churn.folder.iterdir())
+    os.utime(churn.folder / "model.lgb", (1_700_000_000, 1_700_000_000))
+    os.utime(churn.folder / "model-metadata.yaml", (1_600_000_000, 1_600_000_000))
+    shown = model(client, churn)
+    assert newest > 1_700_000_000
+    assert (shown["id"], shown["label"], shown["status"]) == (churn.id, "churn", "active")
+    assert (shown["model"]["targetName"], shown["model"]["targetType"]) == ("churned", "Binary")
+    assert shown["model"]["deployedAt"] == "2023-11-14T22:13:20.000000Z"
+    assert len(shown["model"]["id"]) == len(shown["modelPackage"]["id"]) == 24
+    assert shown["model"]["id"] != shown["modelPackage"]["id"]
+
+
+def test_a_replaced_model_has_other_ids_and_the_old_content_the_old_ones(house, client):
+    churn = house.deployments["churn"]
+    before = model(client, churn)
+    (churn.folder / "model.lgb").write_text("TREE\n")
+    after = model(client, churn)
+    (churn.folder / "model.lgb").write_text("tree\n")
+    again = model(client, churn)
+    assert after["model"]["id"] != before["model"]["id"] == again["model"]["id"]
+    assert after["modelPackage"]["id"] != before["modelPackage"]["id"] == again["modelPackage"]["id"]
+
+
+def test_an_old_file_is_read_once_and_a_change_is_still_seen(house, client):
+    churn = house.deployments["churn"]
+    artifact = churn.folder / "model.lgb"
+    os.utime(artifact, (1_700_000_000, 1_700_000_000))
+    before = model(client, churn)["model"]["id"]
+    assert model(client, churn)["model"]["id"] == before
+    artifact.write_text("TREE\n")
+    os.utime(artifact, (1_700_000_001, 1_700_000_001))
+    assert model(client, churn)["model"]["id"] != before
+
+
+def test_a_broken_folder_is_still_a_deployment(house, client):
+    churn = house.deployments["churn"]
+    (churn.folder / "model.lgb").unlink()
+    shown = model(client, churn)
+    assert (shown["status"], shown["model"], shown["modelPackage"]) == ("errored", None, None)
+    (churn.folder / "model-metadata.yaml").unlink()
+    churn.folder.rmdir()
+    assert model(client, churn)["status"] == "errored"
+
+
+def test_search_order_and_pages(client):
+    def labels(query):
+        return [deployment["label"] for deployment in client.get(f"deployments/{query}").json()["data"]]
+
+    assert labels("") == ["churn", "fraud"]
+    assert labels("?orderBy=-label") == ["fraud", "churn"]
+    assert labels("?search=CHU") == ["churn"]
+    page = client.get("deployments/?limit=1").json()
+    assert (page["count"], page["totalCount"]) == (1, 2)
+    assert page["next"].endswith("/api/v2/deployments/?offset=1&limit=1")
