@@ -29,7 +29,7 @@ class Flow(Generic[A, B]):
 
     def results(self, pieces: Iterable[A], heartbeat: Callable[[], None]) -> Generator[B, None, None]:
         """`work` of each piece, in order. `heartbeat` is called in the caller's thread, at least each TICK; what it raises ends the flow."""
-        reader = threading.Thread(target=self._read, args=(pieces,), name="read")
+        reader = threading.Thread(target=self._read, args=(pieces,), name="read", daemon=True)
         reader.start()
         try:
             while (future := self._next(heartbeat)) is not None:
@@ -42,13 +42,21 @@ class Flow(Generic[A, B]):
     def _read(self, pieces: Iterable[A]) -> None:
         try:
             for piece in pieces:
-                if not self._hand_on(self._pool.submit(self._work, piece)):
+                future = self._submitted(piece)
+                if future is None or not self._hand_on(future):
                     return
             self._hand_on(None)
         except BaseException as error:
             failed: Future[B] = Future()
             failed.set_exception(error)
             self._hand_on(failed)
+
+    def _submitted(self, piece: A) -> Future[B] | None:
+        try:
+            return self._pool.submit(self._work, piece)
+        except RuntimeError:
+            # The interpreter is going down under us. That is no failure of the job, and nobody is left to hear of it.
+            return None
 
     def _hand_on(self, future: Future[B] | None) -> bool:
         while not self._halt.is_set():

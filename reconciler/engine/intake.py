@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from reconciler.engine.dialect import Dialect
-from reconciler.engine.position import TOKEN, Position
+from reconciler.engine.position import Position
 from reconciler.engine.source import BLOCK, Source
 from reconciler.errors import ScoringError
 
@@ -39,7 +39,7 @@ class Intake:
     def pieces(self, columns: Sequence[str], rows: int) -> Iterator[Piece]:
         """The rows with these columns, in pieces of at most `rows`."""
         first = 0
-        for batch in self._without_token(self._batches(columns)):
+        for batch in self._without_end(self._batches(columns)):
             for start in range(0, batch.num_rows, rows):
                 yield Piece(first + start, batch.slice(start, rows))
             first += batch.num_rows
@@ -48,7 +48,7 @@ class Intake:
         self._source.close()
 
     def _open(self, width: int) -> Source:
-        return Source(self.path, self.dialect, self.dialect.delimiter.join([TOKEN] * width).encode() + b"\n")
+        return Source(self.path, self.dialect, self.dialect.delimiter.join([self.dialect.end] * width).encode() + b"\n")
 
     def _header(self) -> list[str]:
         source = self._open(1)
@@ -58,9 +58,9 @@ class Intake:
         finally:
             source.close()
         names = next(row for _, row in self.dialect.rows(io.StringIO(beginning, newline="")))
-        if names == [TOKEN]:
+        if names == [self.dialect.end]:
             raise ScoringError("The intake is empty", f"{self.path} has no header. Write one line with the names of the columns.")
-        if any(TOKEN in name for name in names):
+        if any(self.dialect.end in name for name in names):
             raise self.position.unclosed(1)
         if repeated := sorted({name for name in names if names.count(name) > 1}):
             listed = ", ".join(name or "(no name)" for name in repeated)
@@ -89,13 +89,13 @@ class Intake:
             ),
         )
 
-    def _without_token(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def _without_end(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         last = None
         for batch in batches:
             if last is not None:
                 yield last
             last = batch
-        if last is None or last.column(0)[-1].as_py() != TOKEN:
+        if last is None or last.column(0)[-1].as_py() != self.dialect.end:
             raise self.position.malformed(len(self.header)) or self._unreadable("its last row is cut off")
         yield last.slice(0, last.num_rows - 1)
 

@@ -139,8 +139,11 @@ def _is_artifact(path: Path) -> bool:
     beginning = ARTIFACTS.get(path.suffix.lower())
     if beginning is None or path.name.startswith(".") or not path.is_file():
         return False
-    with open(path, "rb") as file:
-        return file.read(len(beginning)) == beginning
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(beginning)) == beginning
+    except OSError as error:
+        raise ModelError("The artifact cannot be read", f"{path}: {error.strerror or error}.") from error
 
 
 def _invalid(folder: Path, what: str) -> ModelError:

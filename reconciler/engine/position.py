@@ -14,8 +14,8 @@ from reconciler.engine.dialect import BOM, Dialect
 from reconciler.engine.source import BLOCK
 from reconciler.errors import Cancelled, ScoringError
 
-# Follows the text as a row of its own. If it does not come out as one, a quote was still open at the end of the file.
-TOKEN = "reconciler\x1fend\x1fof\x1fintake"
+# Arrow reads a row that begins in one block and ends in the next, so some rows longer than a block are read.
+_LONGEST = 2 * BLOCK
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,11 @@ class Position:
     is_halted: Callable[[], bool] = field(default=lambda: False)
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """The line each row begins on and its fields; the header first, the token last."""
-        csv.field_size_limit(max(csv.field_size_limit(), BLOCK))
-        with open(self.path, encoding=self.dialect.encoding, newline="") as file:
-            for line, row in self.dialect.rows(itertools.chain(_lines(file), [TOKEN])):
+        """The line each row begins on and its fields; the header first, the dialect's `end` last."""
+        csv.field_size_limit(max(csv.field_size_limit(), _LONGEST))
+        # What cannot be decoded is the source's to report; here it may lie just behind the row that is looked for.
+        with open(self.path, encoding=self.dialect.encoding, errors="replace", newline="") as file:
+            for line, row in self.dialect.rows(itertools.chain(_lines(file), [self.dialect.end])):
                 if self.is_halted():
                     raise Cancelled("The job was aborted")
                 yield line, row
@@ -42,12 +43,14 @@ class Position:
         line = 1
         try:
             for line, row in self.rows():
-                if TOKEN in row[-1]:
-                    return None if row == [TOKEN] else self.unclosed(line)
+                if self.dialect.end in row[-1]:
+                    return None if row == [self.dialect.end] else self.unclosed(line)
                 if len(row) != width:
                     return self._ragged(line, len(row), width)
+                if _is_too_long(row):
+                    return self._too_long(f"the row that begins on line {line}")
         except csv.Error:
-            return self.too_long(line)
+            return self._too_long(f"a row after line {line}")
         return None
 
     def _ragged(self, line: int, found: int, width: int) -> ScoringError:
@@ -58,17 +61,21 @@ class Position:
         detail = f"{self.path}: the row that begins on line {line} opens a quote ({self.dialect.quotechar}) that is never closed. Close or double it."
         return ScoringError("A quote is not closed", detail)
 
-    def too_long(self, line: int) -> ScoringError:
-        detail = (
-            f"{self.path}: a row after line {line} is longer than {BLOCK >> 20} MB; most likely a quote is opened and not closed. Close or double it."
-        )
+    def _too_long(self, which: str) -> ScoringError:
+        detail = f"{self.path}: {which} is longer than {BLOCK >> 20} MB; most likely a quote is opened and not closed. Close or double it."
         return ScoringError("A row is too long", detail)
 
 
 def _lines(file: TextIO) -> Iterator[str]:
-    """Lines with their ends, none longer than a block, so that a file without line ends does not fill the memory."""
-    lines = iter(lambda: file.readline(BLOCK), "")
-    yield from (line.removeprefix(BOM) if number == 0 else line for number, line in enumerate(lines))
+    """Lines with their ends. A file without line ends does not fill the memory: its first line is longer than Arrow reads any."""
+    for number, line in enumerate(iter(lambda: file.readline(_LONGEST), "")):
+        if len(line) == _LONGEST:
+            raise csv.Error("line too long")
+        yield line.removeprefix(BOM) if number == 0 else line
+
+
+def _is_too_long(row: list[str]) -> bool:
+    return sum(map(len, row)) > BLOCK // 4 and sum(len(field.encode()) for field in row) > BLOCK
 
 
 def _count(fields: int) -> str:

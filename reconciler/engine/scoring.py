@@ -65,6 +65,9 @@ class Scorer:
 
     def _scores(self, piece: Piece) -> Scores:
         scores = self._model.predict(self._features.read(piece))
+        if len(scores) != piece.rows.num_rows:
+            detail = f"It gave {len(scores)} predictions for {piece.rows.num_rows} rows; it must give one for each row."
+            raise ScoringError("The model failed", detail)
         impossible = first_impossible(scores, self._metadata)
         if impossible is not None:
             line = self._intake.position.line(piece.first_row + impossible)

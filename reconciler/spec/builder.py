@@ -146,6 +146,10 @@ class Builder:
             text = str(text)  # an id of digits only
         if not isinstance(text, str):
             return {}, ""  # not a text: the model tells
+        if self._workspace.endpoint is None and given[0] not in ("deployment", "deployment_id"):
+            detail = f"The embedded service scores deployments. Use deployment, or a workspace with an endpoint for {given[0]}."
+            self._problems.add(job.spot_of(given[0]), "Unsupported target", detail, is_key=True)
+            return {}, ""
         if given[0] != "deployment":
             return {_TARGET_KEYS[given[0]]: text}, text
         try:

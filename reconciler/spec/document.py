@@ -20,7 +20,8 @@ SECRET_KEYS = frozenset({"api_key", "apiKey", "datarobot_key", "datarobotKey", "
 _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # libyaml's own line breaks, so that its line numbers are ours
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 _SECRET_WORD = re.compile(
-    r"""(?:credentials|data_stores|workspaces|headers|[\w-]*(?:_key|Key|apikey|password|secret|token)[\w-]*)["']?\s*:""", re.IGNORECASE
+    r"""(?:\b(?:credentials|data_stores|workspaces|headers)|(?:api|access|datarobot|customer|private)_?key|password|passphrase|secret|token)["']?\s*:""",
+    re.IGNORECASE,
 )
 _KEY = re.compile(r"""[ ]*(?:-[ ]+)*["']?[\w.-]+["']?[ ]*:""")
 _DEEP = 10_000

@@ -14,6 +14,10 @@ NAME = r"[^\W\d][\w-]*"
 _EXPRESSION = re.compile(r'\$\$\{|\$\{((?:"(?:[^"\\]|\\.)*"|[^"{}])*)\}|\$\{')
 _PATH = re.compile(r"(var|each|env)((?:\.[\w-]+)+)")
 _JOB = re.compile(rf'job\.({NAME})(?:\[(?:("(?:[^"\\]|\\.)*")|(each\.key))\])?\.output')
+_FORMS = (
+    "${var.name}, ${each.key}, ${each.value}, ${each.value.field}, ${env.NAME}, "
+    '${job.name.output}, ${job.name["key"].output}, ${job.name[each.key].output}'
+)
 
 
 class BadExpression(Exception):
@@ -116,8 +120,7 @@ def _reference(inside: str | None) -> Reference:
         return Reference(text, match[1], tuple(match[2][1:].split(".")))
     if match := _JOB.fullmatch(text):
         return Reference(text, "job", (match[1],), _json_text(match[2], text) if match[2] else None, bool(match[3]))
-    detail = f"${{{text}}} is none of: ${{var.name}}, ${{each.key}}, ${{each.value}}, ${{each.value.field}}, ${{env.NAME}}, "
-    detail += '${job.name.output}, ${job.name["key"].output}, ${job.name[each.key].output}. There are no functions; write $${ for the characters ${ themselves.'
+    detail = f"${{{text}}} is none of: {_FORMS}. There are no functions; write $${{ for the characters ${{ themselves."
     raise BadExpression("Invalid expression", detail)
 
 

@@ -1,7 +1,6 @@
 """Everything under specs/ to the instances of one workspace. The rule here: all problems at once, or a configuration without any."""
 
 import gc
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from reconciler.spec.binding import LOCAL, Workspace
 from reconciler.spec.builder import Builder, Refusals
 from reconciler.spec.collision import check_collisions
 from reconciler.spec.document import Document, open_document
+from reconciler.spec.files import FOLDER, spec_files
 from reconciler.spec.instance import Instance
 from reconciler.spec.job import in_order, read_jobs
 from reconciler.spec.location import Root
@@ -21,9 +21,6 @@ from reconciler.spec.problem import Problems
 from reconciler.spec.section import merged
 from reconciler.spec.variable import variable_values
 
-FOLDER = "specs"
-
-_MODEL_MARKS = frozenset({"model-metadata.yaml", "MLmodel"})
 _NONE_GIVEN: Mapping[str, str] = MappingProxyType({})
 
 
@@ -35,19 +32,6 @@ class Configuration:
     endpoint: str | None
     instances: tuple[Instance, ...]
     deployments: dict[str, str]
-
-
-def spec_files(root: Path) -> list[Path]:
-    """Every *.yaml and *.yml under specs/, sorted; hidden ones and a model's own are not part of the configuration."""
-    found: list[Path] = []
-    top = root / FOLDER
-    for folder, folders, files in os.walk(top):
-        if Path(folder) != top and not _MODEL_MARKS.isdisjoint(files):
-            folders.clear()
-            continue
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(folder, name) for name in files if name.endswith((".yaml", ".yml")) and not name.startswith(".")]
-    return sorted(path for path in found if path.is_file())
 
 
 def load(

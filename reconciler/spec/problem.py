@@ -62,9 +62,13 @@ class Problems:
     def take(self, diagnostics: Iterable[Diagnostic]) -> None:
         self._found.update({(diagnostic,): diagnostic for diagnostic in diagnostics})
 
+    def found(self) -> list[Diagnostic]:
+        """In the order of their places."""
+        return sorted(self._found.values(), key=_order)
+
     def raise_if_any(self) -> None:
         if self._found:
-            raise SpecInvalid(sorted(self._found.values(), key=_order))
+            raise SpecInvalid(self.found())
 
 
 def _order(diagnostic: Diagnostic) -> tuple[str, int, int]:

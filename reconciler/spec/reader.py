@@ -63,9 +63,9 @@ class Reading:
     flaws: list[Flaw] = field(default_factory=list)
 
 
-def read(text: str) -> Reading:
+def read(text: str, loader: Any = LOADER) -> Reading:
     """Raises Unreadable for the first flaw that ends the reading."""
-    reader = _Reader(text)
+    reader = _Reader(loader(text))
     try:
         return reader.document()
     except yaml.MarkedYAMLError as error:
@@ -75,8 +75,7 @@ def read(text: str) -> Reading:
 
 
 class _Reader:
-    def __init__(self, text: str) -> None:
-        loader = LOADER(text)
+    def __init__(self, loader: Any) -> None:
         self._next, self.close = loader.get_event, loader.dispose
         self._anchors: dict[str, Any] = {}
         self._open_anchors = 0

@@ -103,7 +103,9 @@ def _settings(word: str, kinds: Mapping[str, type[Strict]], definitions: Schema)
     for kind in types:
         name = SYNONYMS.get(kind, kind)
         definitions[f"{word} {name}"] = _kind(kinds[name], definitions)
-        branches.append({"if": {"properties": {"type": {"const": kind}}, "required": ["type"]}, "then": {"$ref": f"#/$defs/{word}%20{name}"}})
+        branches.append(
+            {"if": {"type": "object", "properties": {"type": {"const": kind}}, "required": ["type"]}, "then": {"$ref": f"#/$defs/{word}%20{name}"}}
+        )
     return {
         "anyOf": [{"type": "object", "properties": {"type": {"anyOf": [{"enum": types}, _EXPRESSION]}}, "required": ["type"]}, _EXPRESSION],
         "allOf": branches,

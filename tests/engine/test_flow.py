@@ -1,5 +1,7 @@
 """The threads. The rule here: order is kept, the first error in the intake wins, and no thread stays."""
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -90,20 +92,44 @@ def test_what_the_heartbeat_raises_ends_an_endless_flow() -> None:
         collected(int, count(), heartbeat)
 
 
-def big_job(regression: Path, tmp_path: Path) -> ScoringJob:
-    (tmp_path / "in.csv").write_text("a,b\n" + "1.25,2.5\n" * 400_000)
+def test_a_running_flow_does_not_keep_the_program_from_ending() -> None:
+    code = """
+import threading, time
+from contextlib import closing
+from itertools import count
+from reconciler.engine.flow import Flow
+
+def endless():
+    with closing(Flow(int, 2, threading.Event()).results(count(), lambda: None)) as results:
+        for _ in results:
+            begun.set()
+    print("ended")
+
+begun = threading.Event()
+threading.Thread(target=endless, daemon=True).start()
+begun.wait()
+print("leaving")
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("leaving\n", "")
+
+
+def big_job(regression: Path, tmp_path: Path, rows: int) -> ScoringJob:
+    (tmp_path / "in.csv").write_text("a,b\n" + "1.25,2.5\n" * rows)
     return ScoringJob(regression, tmp_path / "in.csv", tmp_path / "out.csv", Options())
 
 
 def test_a_cancelled_job_stops(regression: Path, tmp_path: Path) -> None:
-    asked = count()
+    seen: list[Progress] = []
+    job = big_job(regression, tmp_path, 3_000_000)
     with pytest.raises(Cancelled, match="aborted"):
-        score(big_job(regression, tmp_path), report=lambda progress: None, is_cancelled=lambda: next(asked) > 0)
+        score(job, report=seen.append, is_cancelled=lambda: bool(seen) and seen[-1].rows > 0)
+    assert 0 < seen[-1].rows < 3_000_000
 
 
 def test_progress_only_grows_and_ends_complete(regression: Path, tmp_path: Path) -> None:
     seen: list[Progress] = []
-    job = big_job(regression, tmp_path)
+    job = big_job(regression, tmp_path, 400_000)
     tally = score(job, report=seen.append, is_cancelled=lambda: False)
     assert [(each.rows, each.bytes_written) for each in seen] == sorted((each.rows, each.bytes_written) for each in seen)
     assert seen[-1] == Progress(400_000, job.intake.stat().st_size, job.intake.stat().st_size, job.output.stat().st_size)
@@ -115,4 +141,4 @@ def test_what_report_raises_stops_the_job(regression: Path, tmp_path: Path) -> N
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        score(big_job(regression, tmp_path), report=report, is_cancelled=lambda: False)
+        score(big_job(regression, tmp_path, 1000), report=report, is_cancelled=lambda: False)

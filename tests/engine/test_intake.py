@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,12 @@ MANY = "1,2\n" * 50_000
 
 def values(tmp_path: Path, content: bytes, dialect: Dialect | None = None, rows: int = 3) -> list[tuple[Any, ...]]:
     (tmp_path / "in.csv").write_bytes(content)
-    intake = Intake(tmp_path / "in.csv", dialect or Dialect(), threading.Event().is_set)
     found: list[tuple[Any, ...]] = []
-    for piece in intake.pieces(intake.header, rows):
-        assert piece.first_row == len(found)
-        assert piece.rows.num_rows <= rows
-        found += [tuple(row.values()) for row in piece.rows.to_pylist()]
-    intake.close()
+    with closing(Intake(tmp_path / "in.csv", dialect or Dialect(), threading.Event().is_set)) as intake:
+        for piece in intake.pieces(intake.header, rows):
+            assert piece.first_row == len(found)
+            assert piece.rows.num_rows <= rows
+            found += [tuple(row.values()) for row in piece.rows.to_pylist()]
     return found
 
 
@@ -76,7 +76,13 @@ def test_a_character_across_blocks_is_read(tmp_path: Path) -> None:
         (b'a,b\n1,2\n"3,4', "row that begins on line 3 opens a quote"),
         (b'a,"b\n1,2\n', "row that begins on line 1 opens a quote"),
         (b'a,b\n1,x"y\n1,"', "row that begins on line 3 opens a quote"),
-        (b'a,b\n1,2\n1,"' + b"x,\n" * (BLOCK // 2), "a row after line 2 is longer than 4 MB"),
+        (b'a,b\n1,2\n1,"' + b"x,\n" * BLOCK, "a row after line 2 is longer than 1 MB"),
+        (b"a,b\n1,2\n" + (b"x" * BLOCK + b",") * 3 + b"\n", "a row after line 2 is longer than 1 MB"),
+        (
+            b"a,b\n1,2\n" + b'"' + b"x\n" * (BLOCK // 2 - 10) + b'",' + b"y" * (2 * BLOCK - 99) + b"\n",
+            "the row that begins on line 3 is longer than 1 MB",
+        ),
+        (b"a,b\n1,2,3\n1,\xff\n", "byte 12 (0xff) is not utf-8"),
         (b"a,b\n1,2\n1,\xff\n", "byte 10 (0xff) is not utf-8"),
         (b"a,b\n" + b"1,2\n" * (BLOCK // 4) + b"\xe9,2\n", f"byte {BLOCK + 4} (0xe9) is not utf-8"),
         (b"a,b\n1,\xc3", "byte 6 (0xc3) is not utf-8"),

@@ -85,3 +85,37 @@ jobs:
 def head() -> str:
     """Sections with a declaration of each kind; ends with `jobs:`."""
     return HEAD
+
+
+DESIGN = """\
+# yaml-language-server: $schema=./reconciler.schema.json
+variables:
+  month: {default: "2026-10"}
+workspaces:
+  local: {}                                        # the embedded service
+  prod:  {endpoint: "https://app.datarobot.com/api/v2"}
+deployments:
+  churn:     {local: models/churn, prod: 616d01a8ddbd17fc2c75caf4}
+credentials:
+  lake:      {local: {type: s3, aws_access_key_id: "${env.AWS_ACCESS_KEY_ID}"}, prod: 6166c01ee91fb6641ecd28bd}
+data_stores:
+  warehouse: {local: {jdbc_url: "jdbc:postgresql://localhost:5432/crm"}, prod: 5f3c7a...}
+datasets:
+  customers: {local: data/customers.csv, prod: 60aa...}
+jobs:
+  churn:
+    deployment: churn                # or deployment_id: an id, as in a script
+    for_each: ["2026-09", "${var.month}"]
+    intake_settings:  {type: s3, url: "s3://lake/${each.key}/to_predict.csv", credential: lake}
+    output_settings:  {type: s3, url: "s3://lake/${each.key}/predicted.csv", credential: lake}
+    passthrough_columns_set: all
+    max_explanations: 3
+    threshold_high: 0.5
+    threshold_low: 0.15
+"""
+
+
+@pytest.fixture
+def design() -> str:
+    """The example of the design document."""
+    return DESIGN

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,8 +11,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from reconciler.engine.metadata import Metadata
+from reconciler.engine.models.lightgbm_text import categorical_columns, damage, header_value
 from reconciler.engine.models.model import Feature, Scores, matrix
-from reconciler.errors import ModelError
+from reconciler.errors import ModelError, ScoringError
 
 # Objectives whose scores are probabilities. A regression may have any objective with one output.
 _PROBABILITIES = {
@@ -37,24 +37,33 @@ class LightGBMModel:
 
     def predict(self, rows: pa.RecordBatch) -> Scores:
         recoded = {name: _recoded(rows.column(name), codes) for name, codes in self._codes.items()}
-        # One thread here: the pipeline calls from as many threads as there are cores.
-        return np.asarray(self._booster.predict(matrix(rows, np.float64, recoded), num_threads=1), np.float64)
+        try:
+            # One thread here: the pipeline calls from as many threads as there are cores.
+            return np.asarray(self._booster.predict(matrix(rows, np.float64, recoded), num_threads=1), np.float64)
+        except lightgbm.basic.LightGBMError as error:
+            raise ScoringError("The model failed", f"LightGBM says: {error}.") from error
 
 
 def load(metadata: Metadata) -> LightGBMModel:
     path = metadata.artifact
     try:
         text = path.read_text(encoding="utf-8")
+        if problem := damage(text):
+            raise _unloadable(metadata, problem)
         booster = lightgbm.Booster(model_str=text)
     except (lightgbm.basic.LightGBMError, OSError, ValueError) as error:
-        raise ModelError("The LightGBM model cannot be loaded", f"{path}: {error}. Save it again with Booster.save_model.") from error
+        raise _unloadable(metadata, str(error)) from error
     _check_objective(metadata, text)
     _check_outputs(metadata, booster)
     return LightGBMModel(booster, _categories(metadata, booster, text))
 
 
+def _unloadable(metadata: Metadata, why: str) -> ModelError:
+    return ModelError("The LightGBM model cannot be loaded", f"{metadata.artifact}: {why}. Save it again with Booster.save_model.")
+
+
 def _check_objective(metadata: Metadata, text: str) -> None:
-    objective = _line(text, "objective").split(" ")[0]
+    objective = header_value(text, "objective").split(" ")[0]
     lawful = _PROBABILITIES.get(metadata.target_type)
     if lawful and objective not in lawful:
         said = f"its objective is {objective}" if objective else "it has no objective"
@@ -75,7 +84,7 @@ def _categories(metadata: Metadata, booster: lightgbm.Booster, text: str) -> dic
     """The categories of each categorical column, in the order of their codes; none if the categories were numbers from the start."""
     listed = booster.pandas_categorical or []
     names = booster.feature_name()
-    columns = [names[index] for index in _categorical_columns(text)]
+    columns = [names[index] for index in categorical_columns(text)]
     if listed and len(listed) != len(columns):
         detail = (
             f"{metadata.artifact} lists categories for {len(listed)} columns, but has {len(columns)} categorical columns, "
@@ -83,18 +92,6 @@ def _categories(metadata: Metadata, booster: lightgbm.Booster, text: str) -> dic
         )
         raise ModelError("The model's categories are ambiguous", detail)
     return dict(zip(columns, listed, strict=False))
-
-
-def _categorical_columns(text: str) -> list[int]:
-    if parameter := re.search(r"^\[categorical_feature: ([\d,]*)\]$", text, re.MULTILINE):
-        return sorted(int(index) for index in parameter[1].split(",") if index)
-    # Without parameters: the range of a number is [low:high], the values of a category are 1:2:3.
-    return [index for index, info in enumerate(_line(text, "feature_infos").split(" ")) if ":" in info and not info.startswith("[")]
-
-
-def _line(text: str, key: str) -> str:
-    found = re.search(rf"^{key}=(.*)$", text.split("\nTree=", 1)[0], re.MULTILINE)
-    return found[1] if found else ""
 
 
 def _recoded(column: pa.Array, codes: Mapping[str | float, int]) -> NDArray[np.float64]:

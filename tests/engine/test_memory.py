@@ -1,0 +1,33 @@
+"""Memory. The rule here: it does not grow with the rows."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+CODE = """
+import resource, sys
+from pathlib import Path
+from reconciler.engine.job import ScoringJob
+from reconciler.engine.pipeline import score
+from reconciler.options import Options
+job = ScoringJob(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[2] + ".out"), Options(passthrough_columns_set="all"))
+tally = score(job, report=lambda progress: None, is_cancelled=lambda: False)
+print(tally.scored, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def peak(folder: Path, intake: Path, rows: int) -> int:
+    with open(intake, "w") as file:
+        file.write("a,b,note\n")
+        for _ in range(rows // 10_000):
+            file.write('1.25,-2.5,"some text, quoted, of forty characters"\n' * 10_000)
+    done = subprocess.run([sys.executable, "-c", CODE, folder, intake], capture_output=True, text=True, check=True)
+    scored, kilobytes = map(int, done.stdout.split())
+    assert scored == rows
+    return kilobytes
+
+
+def test_eight_times_the_rows_take_no_more_memory(regression: Path, tmp_path: Path) -> None:
+    small = peak(regression, tmp_path / "small.csv", 250_000)
+    large = peak(regression, tmp_path / "large.csv", 2_000_000)  # 100 MB
+    assert large < 1.3 * small

@@ -1,0 +1,188 @@
+"""ONNX. The rule here: columns by name, classes by label, and nothing from outside of the folder."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from skl2onnx import to_onnx
+from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+
+from reconciler.engine.metadata import read_metadata
+from reconciler.engine.models.registry import load_model
+from reconciler.errors import ModelError, ScoringError
+
+Scored = Callable[..., bytes]
+VALUES = np.random.default_rng(5).normal(size=(120, 3)).astype(np.float32)
+CLASSES = np.digitize(VALUES[:, 0] + VALUES[:, 1], [-0.5, 0.5])
+NAMES = ["u", "v", "w"]
+
+
+def folder_for(folder: Path, model: onnx.ModelProto, target_type: str, **inference: Any) -> Path:
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    document = {"targetType": target_type, "inferenceModel": {"targetName": "t"} | inference}
+    (folder / "model-metadata.yaml").write_text(json.dumps(document))
+    return folder
+
+
+def intake(names: Sequence[str] = NAMES) -> str:
+    """The columns in another order than the model's."""
+    return ",".join(reversed(names)) + "\n" + "".join(",".join(map(str, reversed(row))) + "\n" for row in VALUES.tolist())
+
+
+def column(content: bytes, name: str) -> list[str]:
+    return [row[name] for row in csv.DictReader(io.StringIO(content.decode()))]
+
+
+def test_a_regressor_takes_names_from_the_metadata(tmp_path: Path, scored: Scored) -> None:
+    regressor = LinearRegression().fit(VALUES, VALUES @ [1.0, 2.0, 3.0])
+    folder = folder_for(tmp_path, to_onnx(regressor, VALUES[:1], target_opset=17), "regression", feature_names=NAMES)
+    found = [float(text) for text in column(scored(folder, intake()), "t_PREDICTION")]
+    assert found == pytest.approx(regressor.predict(VALUES), rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize("zipmap", [True, False])
+@pytest.mark.parametrize("labels", [["2", "0", "1"], ["1.0", "2.0", "0.0"]])
+@pytest.mark.parametrize("kind", [LogisticRegression, RandomForestClassifier])
+def test_classes_are_matched_by_label(tmp_path: Path, scored: Scored, zipmap: bool, labels: list[str], kind: type[Any]) -> None:
+    classifier = kind(**({"n_estimators": 5, "random_state": 0} if kind is RandomForestClassifier else {})).fit(VALUES, CLASSES)
+    model = to_onnx(classifier, VALUES[:1], options={"zipmap": zipmap}, target_opset=17)
+    output = scored(folder_for(tmp_path, model, "multiclass", classLabels=labels, feature_names=NAMES), intake())
+    expected = classifier.predict_proba(VALUES)
+    for label in labels:
+        found = [float(text) for text in column(output, f"t_{label}_PREDICTION")]
+        assert found == pytest.approx(expected[:, int(float(label))], abs=1e-5)
+
+
+@pytest.mark.parametrize("zipmap", [True, False])
+@pytest.mark.parametrize("positive", ["yes", "no"])
+def test_the_positive_class_may_be_either(tmp_path: Path, scored: Scored, zipmap: bool, positive: str) -> None:
+    classifier = LogisticRegression().fit(VALUES, np.where(CLASSES == 0, "no", "yes"))
+    model = to_onnx(classifier, VALUES[:1], options={"zipmap": zipmap}, target_opset=17)
+    negative = "no" if positive == "yes" else "yes"
+    folder = folder_for(tmp_path, model, "binary", positiveClassLabel=positive, negativeClassLabel=negative, feature_names=NAMES)
+    found = [float(text) for text in column(scored(folder, intake()), "t_yes_PREDICTION")]
+    assert found == pytest.approx(classifier.predict_proba(VALUES)[:, 1], abs=1e-5)
+
+
+def test_an_input_for_each_column_may_be_text(tmp_path: Path, scored: Scored) -> None:
+    colors = np.array(["red", "blue", ""], object)[CLASSES]
+    table = np.column_stack([VALUES[:, 0].astype(object), colors])
+    steps = ColumnTransformer([("text", OneHotEncoder(handle_unknown="ignore"), [1])], remainder="passthrough")
+    classifier = make_pipeline(steps, LogisticRegression()).fit(table, CLASSES)
+    types = [("x", FloatTensorType([None, 1])), ("color", StringTensorType([None, 1]))]
+    model = to_onnx(classifier, initial_types=types, options={"zipmap": False}, target_opset=17)
+    folder = folder_for(tmp_path, model, "multiclass", classLabels=["0", "1", "2"])
+    rows = "".join(f"{color},{x}\n" for x, color in table)
+    output = scored(folder, "color,x\n" + rows + "green,0\n")
+    expected = classifier.predict_proba(np.vstack([table, [0.0, "green"]]))
+    for label in range(3):
+        assert [float(text) for text in column(output, f"t_{label}_PREDICTION")] == pytest.approx(expected[:, label], abs=1e-5)
+
+
+def test_a_row_without_a_number_for_prediction_is_named(tmp_path: Path, scored: Scored) -> None:
+    regressor = LinearRegression().fit(VALUES, VALUES[:, 0])
+    folder = folder_for(tmp_path, to_onnx(regressor, VALUES[:1], target_opset=17), "regression", feature_names=NAMES)
+    with pytest.raises(ScoringError) as caught:
+        scored(folder, "u,v,w\n1,2,3\n1,,3\n")
+    assert "line 3: the model gave nan" in caught.value.detail
+
+
+def classifier_model() -> onnx.ModelProto:
+    return to_onnx(LogisticRegression().fit(VALUES, CLASSES), VALUES[:1], options={"zipmap": False}, target_opset=17)
+
+
+def misnamed_model() -> onnx.ModelProto:
+    model = classifier_model()
+    model.metadata_props.add(key="feature_names", value='["u", "u", "v"]')
+    return model
+
+
+def foreign_model() -> onnx.ModelProto:
+    model = classifier_model()
+    model.opset_import.append(helper.make_opsetid("my.operators", 1))
+    return model
+
+
+def outside_model() -> onnx.ModelProto:
+    """A tensor within a branch of a branch, with its data elsewhere."""
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[1], data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="../secret.bin")
+    inner = helper.make_graph([], "inner", [], [], [tensor])
+    branch = helper.make_node("If", ["c"], ["y"], then_branch=inner, else_branch=inner)
+    return helper.make_model(helper.make_graph([branch], "outer", [], []))
+
+
+@pytest.mark.parametrize(
+    ("model", "inference", "sentence"),
+    [
+        (classifier_model, {"classLabels": ["0", "1", "2"]}, "does not say which columns it takes"),
+        (classifier_model, {"classLabels": ["0", "1", "2"], "feature_names": ["u"]}, "has 3 columns, but feature_names lists 1"),
+        (classifier_model, {"classLabels": ["a", "b", "c"], "feature_names": NAMES}, "no list of the labels a, b, c"),
+        (classifier_model, {"classLabels": ["0", "1"], "feature_names": NAMES}, "no list of the labels 0, 1"),
+        (misnamed_model, {"classLabels": ["0", "1", "2"]}, "not a JSON list of different names"),
+        (foreign_model, {"classLabels": ["0", "1", "2"], "feature_names": NAMES}, "needs operators of my.operators"),
+        (outside_model, {"classLabels": ["0", "1", "2"]}, "its data is in ../secret.bin, outside of the model's folder"),
+    ],
+)
+def test_a_model_that_cannot_score_is_explained(
+    tmp_path: Path, model: Callable[[], onnx.ModelProto], inference: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(ModelError) as caught:
+        load_model(read_metadata(folder_for(tmp_path, model(), "multiclass", **inference)))
+    assert sentence in caught.value.detail
+
+
+def test_a_classifier_is_no_regressor(tmp_path: Path) -> None:
+    with pytest.raises(ModelError) as caught:
+        load_model(read_metadata(folder_for(tmp_path, classifier_model(), "regression", feature_names=NAMES)))
+    assert "no regressor" in caught.value.detail
+
+
+def test_what_the_runtime_cannot_do_is_a_sentence(tmp_path: Path, scored: Scored) -> None:
+    table = helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 3])
+    out = helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 1])
+    shape = helper.make_tensor("s", TensorProto.INT64, [2], [7, 11])
+    graph = helper.make_graph([helper.make_node("Reshape", ["x", "s"], ["y"])], "g", [table], [out], [shape])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    folder = folder_for(tmp_path, model, "regression", feature_names=NAMES)
+    with pytest.raises(ScoringError) as caught:
+        scored(folder, intake())
+    assert "ONNX Runtime says" in caught.value.detail
+
+
+def test_a_model_that_loses_rows_is_refused(tmp_path: Path, scored: Scored) -> None:
+    table = helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 3])
+    out = helper.make_tensor_value_info("y", TensorProto.FLOAT, [None])
+    graph = helper.make_graph([helper.make_node("ReduceMean", ["x"], ["y"], axes=[0], keepdims=0)], "g", [table], [out])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with pytest.raises(ScoringError) as caught:
+        scored(folder_for(tmp_path, model, "regression", feature_names=NAMES), intake())
+    assert "gave 3 predictions for 120 rows" in caught.value.detail
+
+
+def test_a_model_of_one_feature_takes_the_name_of_its_input(tmp_path: Path, scored: Scored) -> None:
+    regressor = LinearRegression().fit(VALUES[:, :1], VALUES[:, 0])
+    model = to_onnx(regressor, initial_types=[("u", FloatTensorType([None, 1]))], target_opset=17)
+    by_input = scored(folder_for(tmp_path, model, "regression"), intake())
+    assert scored(folder_for(tmp_path, model, "regression", feature_names=["u"]), intake()) == by_input
+    assert scored(folder_for(tmp_path, model, "regression", feature_names=["w"]), intake()) != by_input
+
+
+@pytest.mark.parametrize("content", [b"", b"not onnx at all", b"\x08\x07"])
+def test_a_file_that_is_not_onnx_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "model.onnx").write_bytes(content)
+    (tmp_path / "model-metadata.yaml").write_text("targetType: regression\ninferenceModel: {targetName: t}\n")
+    with pytest.raises(ModelError, match="cannot be used"):
+        load_model(read_metadata(tmp_path))

@@ -1,0 +1,89 @@
+"""Instances that get in each other's way."""
+
+from collections.abc import Callable
+
+import pytest
+
+from reconciler.diagnostic import Diagnostic
+from reconciler.spec.loader import Configuration
+
+LOCAL_OUTPUT = "{type: localFile, path: out/b.csv}"
+LOCAL_INTAKE = "{type: localFile, file: data/b.csv}"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param("{type: localFile, path: out/x.csv}", "{type: localFile, path: ./out/y/../x.csv}", id="one path"),
+        pytest.param("{type: s3, url: 's3://b/x.csv'}", "{type: s3, url: 's3://b/x.csv', format: csv}", id="one url"),
+        pytest.param(
+            "{type: jdbc, data_store_id: w, table: t, statement_type: insert}",
+            "{type: jdbc, data_store: w, table: t, statement_type: insert}",
+            id="one table",
+        ),
+        pytest.param("{type: bigquery, dataset: d, table: t}", "{type: bigQuery, dataset: d, table: t}", id="one BigQuery table"),
+    ],
+)
+def test_two_jobs_may_not_write_one_place(
+    refused: Callable[..., tuple[Diagnostic, ...]], head: str, job: Callable[..., str], first: str, second: str
+) -> None:
+    text = head.replace("warehouse:", "w: {local: w}\n  warehouse:")
+    text += job("a", replace={"{type: localFile, path: out/a.csv}": first}) + job("b", replace={LOCAL_OUTPUT: second})
+
+    (diagnostic,) = refused(text)
+
+    assert (diagnostic.summary, diagnostic.address) == ("Same output", "job.b")
+    assert "job.a (specs/jobs.yaml line" in diagnostic.detail
+
+
+@pytest.mark.parametrize(
+    ("replace", "summary", "said"),
+    [
+        pytest.param({"out/b.csv": "data/b.csv"}, "Output is the intake", "overwrite", id="its own intake"),
+        pytest.param({"out/b.csv": "specs/jobs.yaml"}, "Output is a specification", "specs/jobs.yaml", id="a specification"),
+        pytest.param({"data/b.csv": "./out/a.csv"}, "Missing dependency", "${job.a.output}", id="another job's output"),
+        pytest.param({"out/b.csv": "data/c.csv"}, "Missing dependency", "${job.b.output}", id="another job's intake"),
+    ],
+)
+def test_a_place_is_read_only_after_it_is_written(
+    refused: Callable[..., tuple[Diagnostic, ...]], head: str, job: Callable[..., str], replace: dict[str, str], summary: str, said: str
+) -> None:
+    (diagnostic,) = refused(head + job("a") + job("b", replace=replace) + job("c"))
+
+    assert diagnostic.summary == summary
+    assert said in diagnostic.detail
+
+
+def test_what_is_not_a_local_file_is_waited_for_by_depends_on(
+    refused: Callable[..., tuple[Diagnostic, ...]], head: str, job: Callable[..., str]
+) -> None:
+    text = head + job("a", replace={"{type: localFile, path: out/a.csv}": "{type: s3, url: 's3://b/x.csv'}"})
+
+    (diagnostic,) = refused(text + job("b", replace={LOCAL_INTAKE: "{type: s3, url: 's3://b/x.csv'}"}))
+
+    assert "depends_on: ['job.a']" in diagnostic.detail
+
+
+@pytest.mark.parametrize("lines", [("depends_on: [a]",), ("depends_on: ['job.a']",)])
+def test_a_declared_dependency_is_enough(loaded: Callable[..., Configuration], head: str, job: Callable[..., str], lines: tuple[str, ...]) -> None:
+    assert len(loaded(head + job("a") + job("b", *lines, replace={"data/b.csv": "out/a.csv"})).instances) == 2
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        pytest.param("{type: s3, url: 's3://b/x.csv'}", "{type: s3, url: 's3://b/y.csv'}", id="two urls"),
+        pytest.param(
+            "{type: jdbc, data_store_id: v, table: t, statement_type: insert}",
+            "{type: jdbc, data_store_id: w, table: t, statement_type: insert}",
+            id="one table in two stores",
+        ),
+        pytest.param(
+            "{type: tableau, data_source_id: x}", "{type: tableau, data_source_id: x, url: 'https://t'}", id="places that cannot be compared"
+        ),
+    ],
+)
+def test_different_places_do_not_collide(loaded: Callable[..., Configuration], head: str, job: Callable[..., str], a: str, b: str) -> None:
+    text = head + job("a", replace={"{type: localFile, path: out/a.csv}": a}) + job("b", replace={LOCAL_OUTPUT: b})
+
+    assert len(loaded(text).instances) == 2

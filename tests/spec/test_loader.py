@@ -1,0 +1,288 @@
+"""Loading a whole configuration: instances, names, variables, files."""
+
+import gc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.errors import SpecInvalid
+from reconciler.spec.files import spec_files
+from reconciler.spec.loader import Configuration, load
+
+Loaded = Callable[..., Configuration]
+
+
+def test_the_design_s_own_example_is_read(loaded: Loaded, design: str) -> None:
+    configuration = loaded(design, workspace="prod")
+
+    assert configuration.endpoint == "https://app.datarobot.com/api/v2"
+    assert configuration.deployments == {"churn": "616d01a8ddbd17fc2c75caf4"}
+    assert [instance.address for instance in configuration.instances] == ['job.churn["2026-09"]', 'job.churn["2026-10"]']
+    instance = configuration.instances[1]
+    assert (instance.deployment, instance.file, instance.line) == ("churn", "specs/jobs.yaml", 16)
+    assert (instance.intake_file, instance.output_file, instance.depends_on) == (None, None, ())
+    assert instance.spec == {
+        "deployment": "616d01a8ddbd17fc2c75caf4",
+        "intake": {"type": "s3", "url": "s3://lake/2026-10/to_predict.csv", "credentialId": "6166c01ee91fb6641ecd28bd"},
+        "output": {"type": "s3", "url": "s3://lake/2026-10/predicted.csv", "credentialId": "6166c01ee91fb6641ecd28bd"},
+        "options": {"passthroughColumnsSet": "all", "maxExplanations": 3, "thresholdHigh": 0.5, "thresholdLow": 0.15},
+    }
+
+
+def test_a_binding_with_settings_is_known_by_its_name(loaded: Loaded, design: str) -> None:
+    (first, _) = loaded(design).instances
+
+    assert first.spec["deployment"] == "models/churn"
+    assert first.spec["intake"]["credentialId"] == "lake"
+
+
+def test_a_job_as_a_script_has_it_is_read(loaded: Loaded) -> None:
+    (instance,) = loaded(
+        "jobs:\n  a: {deploymentId: 616d01a8ddbd17fc2c75caf4, intakeSettings: {type: dataset, datasetId: 60aa, datasetVersionId: 60ab},"
+        " outputSettings: {type: jdbc, dataStoreId: 5f3c, table: t, schema: public, statement_type: insert_update,"
+        " update_columns: [a], where_columns: [b], credential_id: null}, maxExplanations: 2}\n"
+    ).instances
+
+    assert instance.deployment == "616d01a8ddbd17fc2c75caf4"
+    assert instance.spec == {
+        "deployment": "616d01a8ddbd17fc2c75caf4",
+        "intake": {"type": "dataset", "datasetId": "60aa", "datasetVersionId": "60ab"},
+        "output": {
+            "type": "jdbc",
+            "dataStoreId": "5f3c",
+            "table": "t",
+            "schema": "public",
+            "statementType": "insertUpdate",
+            "updateColumns": ["a"],
+            "whereColumns": ["b"],
+        },
+        "options": {"maxExplanations": 2},
+    }
+
+
+@pytest.mark.parametrize(
+    ("workspace", "settings", "wire"),
+    [
+        pytest.param(
+            "prod",
+            "{type: jdbc, data_store: warehouse, credential: lake, table: t}",
+            {"type": "jdbc", "dataStoreId": "5f3c7a000000000000000001", "credentialId": "6166c01ee91fb6641ecd28bd", "table": "t"},
+            id="a data store and a credential",
+        ),
+        pytest.param("local", "{type: dataset, dataset: customers}", {"type": "dataset", "datasetId": "data/customers.csv"}, id="a dataset"),
+        pytest.param(
+            "local", "{type: jdbc, dataStore: warehouse, query: q}", {"type": "jdbc", "dataStoreId": "warehouse", "query": "q"}, id="camelCase"
+        ),
+        pytest.param(
+            "local",
+            "{type: snowflake, data_store_id: x, table: t, cloud_storage_credential: lake}",
+            {"type": "snowflake", "dataStoreId": "x", "table": "t", "cloudStorageCredentialId": "lake"},
+            id="a cloud storage credential",
+        ),
+        pytest.param(
+            "local", "{type: bigQuery, dataset: d, table: t}", {"type": "bigquery", "dataset": "d", "table": "t"}, id="BigQuery's own dataset"
+        ),
+    ],
+)
+def test_a_name_stands_for_its_id(loaded: Loaded, head: str, job: Callable[..., str], workspace: str, settings: str, wire: dict[str, Any]) -> None:
+    text = head + job(replace={"{type: localFile, file: data/a.csv}": settings})
+
+    (instance,) = loaded(text, workspace=workspace).instances
+
+    assert instance.spec["intake"] == wire
+
+
+@pytest.mark.parametrize(
+    ("target", "spec"),
+    [
+        ("deployment_id: 5", {"deployment": "5"}),
+        ("model_id: 616d", {"modelId": "616d"}),
+        ("modelPackageId: 616d", {"modelPackageId": "616d"}),
+    ],
+)
+def test_a_target_may_be_an_id(loaded: Loaded, head: str, job: Callable[..., str], target: str, spec: dict[str, str]) -> None:
+    (instance,) = loaded(head + job(replace={"deployment: churn": target}), workspace="prod").instances
+
+    assert {key: value for key, value in instance.spec.items() if key not in ("intake", "output", "options")} == spec
+    assert instance.deployment == next(iter(spec.values()))
+
+
+@pytest.mark.parametrize(
+    ("for_each", "keys"),
+    [
+        ('["b", "a", "${var.month}"]', ["2026-10", "a", "b"]),
+        ("{eu: {bucket: x}, us: {bucket: y}}", ["eu", "us"]),
+        ("${var.columns}", ["id", "name"]),
+        ("[]", []),
+        ("{}", []),
+    ],
+)
+def test_a_job_has_an_instance_for_each_key(loaded: Loaded, head: str, job: Callable[..., str], for_each: str, keys: list[str]) -> None:
+    text = head + job("a", f"for_each: {for_each}", replace={"data/a.csv": '"data/${each.key}.csv"', "out/a.csv": '"out/${each.key}.csv"'})
+
+    instances = loaded(text).instances
+
+    assert [instance.address for instance in instances] == [f'job.a["{key}"]' for key in keys]
+    assert [instance.intake_file for instance in instances] == [f"data/{key}.csv" for key in keys]
+    assert [instance.output_file for instance in instances] == [f"out/{key}.csv" for key in keys]
+
+
+def test_each_value_reaches_settings_options_and_description(loaded: Loaded, head: str, job: Callable[..., str]) -> None:
+    lines = ("for_each: {x: {n: 2, path: o.csv}, y: {n: 4, path: p.csv}}", "max_explanations: ${each.value.n}", "description: 'Part ${each.key}'")
+
+    first, second = loaded(head + job("a", *lines, replace={"out/a.csv": '"${each.value.path}"'})).instances
+
+    assert [instance.spec["options"] for instance in (first, second)] == [{"maxExplanations": 2}, {"maxExplanations": 4}]
+    assert (first.output_file, second.output_file) == ("o.csv", "p.csv")
+    assert second.metadata == {"description": "Part y"}
+    assert first.digest != second.digest
+
+
+@pytest.mark.parametrize(
+    ("lines", "file", "waits"),
+    [
+        pytest.param(("depends_on: [a]",), "x.csv", ('job.a["k1"]', 'job.a["k2"]'), id="a job's name means all its instances"),
+        pytest.param(("depends_on: [job.a]",), "x.csv", ('job.a["k1"]', 'job.a["k2"]'), id="with or without job"),
+        pytest.param(("depends_on: ['job.a[\"k2\"]']",), "x.csv", ('job.a["k2"]',), id="one instance"),
+        pytest.param(("depends_on: ['a[\"k2\"]', 'job.a[\"k2\"]']",), "x.csv", ('job.a["k2"]',), id="each address once"),
+        pytest.param((), """'${job.a["k2"].output}'""", ('job.a["k2"]',), id="a reference waits by itself"),
+        pytest.param(("depends_on: ['job.a[\"k1\"]']",), """'${job.a["k2"].output}'""", ('job.a["k1"]', 'job.a["k2"]'), id="both"),
+    ],
+)
+def test_an_instance_waits(loaded: Loaded, head: str, job: Callable[..., str], lines: tuple[str, ...], file: str, waits: tuple[str, ...]) -> None:
+    upstream = job("a", "for_each: [k1, k2]", replace={"out/a.csv": '"out/${each.key}.csv"'})
+    # The one that waits comes first in the file and in the alphabet of jobs.
+    text = head + job("_b", *lines, replace={"data/_b.csv": file}) + upstream
+
+    waiting = next(instance for instance in loaded(text).instances if instance.address == "job._b")
+
+    assert waiting.depends_on == waits
+
+
+def test_each_instance_may_wait_for_the_one_of_its_key(loaded: Loaded, head: str, job: Callable[..., str]) -> None:
+    first = job("a", "for_each: [x, y]", replace={"out/a.csv": '"out/${each.key}.csv"'})
+    second = job("b", "for_each: [x, y]", replace={"data/b.csv": '"${job.a[each.key].output}"', "out/b.csv": '"last/${each.key}.csv"'})
+
+    *_, last = loaded(head + first + second).instances
+
+    assert (last.intake_file, last.depends_on) == ("out/y.csv", ('job.a["y"]',))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, {"maxExplanations": 3, "passthroughColumns": ["id", "name"]}),
+        ({"explanations": "5"}, {"maxExplanations": 5, "passthroughColumns": ["id", "name"]}),
+        ({"columns": "[a]"}, {"maxExplanations": 3, "passthroughColumns": ["a"]}),
+    ],
+)
+def test_a_given_text_replaces_a_default(loaded: Loaded, head: str, job: Callable[..., str], given: dict[str, str], said: dict[str, Any]) -> None:
+    text = head + job("a", "max_explanations: ${var.explanations}", "passthrough_columns: ${var.columns}")
+
+    assert loaded(text, variables=given).instances[0].spec["options"] == said
+
+
+@pytest.mark.parametrize("given", ["5", "true", "[a", "${var.x}"])
+def test_a_text_given_for_a_text_stays_as_it_is(loaded: Loaded, head: str, job: Callable[..., str], given: str) -> None:
+    (instance,) = loaded(head + job("a", "description: ${var.month}"), variables={"month": given}).instances
+
+    assert instance.metadata == {"description": given}
+
+
+def test_several_files_are_one_configuration(write: Callable[..., Path], head: str, job: Callable[..., str]) -> None:
+    write(head, "specs/base.yaml")
+    write("", "specs/empty.yaml")
+    root = write("jobs:\n" + job("a"), "specs/team/a.yml")
+
+    (instance,) = load(root).instances
+
+    assert (instance.file, instance.line) == ("specs/team/a.yml", 2)
+
+
+def test_files_of_models_and_hidden_files_are_not_specifications(write: Callable[..., Path]) -> None:
+    for file in ("a.yaml", "b/c.yml", "b/.d.yaml", ".git/e.yaml", "f.txt", "g.yaml/h.yaml"):
+        write("", f"specs/{file}")
+    for file in ("m/model-metadata.yaml", "m/other.yaml", "m/deep/x.yaml", "n/MLmodel", "n/conda.yaml"):
+        write("", f"specs/models/{file}")
+    root = write("", "other/x.yaml")
+
+    assert [path.relative_to(root).as_posix() for path in spec_files(root)] == ["specs/a.yaml", "specs/b/c.yml", "specs/g.yaml/h.yaml"]
+
+
+@pytest.mark.parametrize("text", ["", "jobs:\n", "jobs: {}\n", "deployments: {a: {local: m}}\n"])
+def test_no_jobs_are_no_instances(loaded: Loaded, text: str) -> None:
+    assert loaded(text).instances == ()
+
+
+def test_a_project_without_specs_is_told_where_to_begin(tmp_path: Path) -> None:
+    with pytest.raises(SpecInvalid) as caught:
+        load(tmp_path)
+
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.summary == "No specifications"
+    assert str(tmp_path / "specs") in diagnostic.detail
+
+
+@pytest.mark.parametrize(
+    ("path", "normal"),
+    [
+        ("out/x.csv", "out/x.csv"),
+        ("./out//y/../x.csv", "out/x.csv"),
+        ("ROOT/out/x.csv", "out/x.csv"),
+        ("../out/x.csv", "../out/x.csv"),
+        ("/elsewhere/./x.csv", "/elsewhere/x.csv"),
+        ("übung 1.csv", "übung 1.csv"),
+    ],
+)
+def test_a_path_has_one_spelling(write: Callable[..., Path], tmp_path: Path, head: str, job: Callable[..., str], path: str, normal: str) -> None:
+    text = head + job(replace={"out/a.csv": "'" + path.replace("ROOT", str(tmp_path)) + "'"})
+
+    (instance,) = load(write(text)).instances
+
+    assert instance.output_file == instance.spec["output"]["path"] == normal
+
+
+def test_a_relative_root_gives_the_same_paths(
+    write: Callable[..., Path], head: str, job: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write(head + job())
+    monkeypatch.chdir(root)
+
+    assert load(Path()) == load(root)
+
+
+def test_an_endpoint_keeps_its_environment_variables(loaded: Loaded, head: str) -> None:
+    assert loaded(head, workspace="prod").endpoint == "https://app.example.com/${env.SITE}/api/v2"
+
+
+def test_only_deployments_bound_in_the_workspace_are_known(loaded: Loaded, head: str) -> None:
+    assert loaded(head).deployments == {"churn": "models/churn"}
+    assert sorted(loaded(head, workspace="prod").deployments) == ["churn", "credit"]
+
+
+def test_what_the_embedded_service_cannot_do_is_no_matter_elsewhere(loaded: Loaded, head: str, job: Callable[..., str]) -> None:
+    configuration = loaded(head + job(), workspace="prod", refusals=lambda options: iter([("max_explanations", "no")]), local_types=frozenset({"s3"}))
+
+    assert len(configuration.instances) == 1
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_the_garbage_collector_is_left_as_it_was(loaded: Loaded, is_on: bool) -> None:
+    was_on = gc.isenabled()
+    try:
+        (gc.enable if is_on else gc.disable)()
+        loaded("")
+        assert gc.isenabled() is is_on
+    finally:
+        (gc.enable if was_on else gc.disable)()
+
+
+def test_a_thousand_keys_share_what_they_do_not_vary(loaded: Loaded, head: str, job: Callable[..., str]) -> None:
+    keys = ", ".join(f"k{number}" for number in range(1000))
+
+    instances = loaded(head + job("a", f"for_each: [{keys}]", "max_explanations: 3", replace={"out/a.csv": '"o/${each.key}.csv"'})).instances
+
+    assert len({instance.digest for instance in instances}) == 1000
+    assert len({id(instance.spec["options"]) for instance in instances}) == 1
