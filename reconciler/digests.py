@@ -42,14 +42,14 @@ class Digests:
             stat = os.stat(full)  # noqa: PTH116
         except (FileNotFoundError, NotADirectoryError):
             return None
-        witness = self._known.get(path)
+        witness = self.learned.get(path) or self._known.get(path)
         if (
             witness is not None
             and witness[0] == stat.st_size
             and witness[1] == stat.st_mtime_ns
             and witness[2] == stat.st_ctime_ns
             and witness[3] == stat.st_ino
-            and witness[1] < witness[4] - _QUIET_NS
+            and witness[1] < witness[4] - _QUIET_NS > witness[2]
         ):
             return witness[5]
         return self._read(path, full, stat)
@@ -58,7 +58,7 @@ class Digests:
         checked = self._clock()
         digest = file_digest(full)
         after = os.stat(full)  # noqa: PTH116
-        if (before.st_size, before.st_mtime_ns, before.st_ino) != (after.st_size, after.st_mtime_ns, after.st_ino):
+        if (before.st_size, before.st_ctime_ns, before.st_ino) != (after.st_size, after.st_ctime_ns, after.st_ino):
             return digest  # written while it was read: true for now, but nothing to keep
         self.learned[path] = Witness(after.st_size, after.st_mtime_ns, after.st_ctime_ns, after.st_ino, checked, digest)
         return digest

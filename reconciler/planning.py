@@ -1,10 +1,11 @@
 """From specs, state and world to a plan. The rule here: everything that is looked at is looked at once, before anything is decided."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from reconciler.collector import collector_paused
 from reconciler.diagnostic import Diagnostic, Place
 from reconciler.digests import Digests
 from reconciler.errors import Refused, SpecInvalid, StateUnwritable
@@ -52,16 +53,18 @@ def explain(project: Project, name: str) -> Change:
 @contextmanager
 def _surveyed(project: Project, target: Collection[str], replace: Collection[str]) -> Iterator[Survey]:
     _have_state(project.state)
-    with open_snapshot(project.state) as snapshot:
-        digests = Digests(project.root, snapshot.witnesses())
-        specs = read_specs(project, snapshot, digests)
-        recorded = snapshot.recorded(project.workspace)
-        instances, recorded = _targeted(specs.instances, recorded, target)
-        requested = named("-replace", replace, {instance.address for instance in instances}) if replace else set()
-        world = look(instances, recorded, project.root, digests)
-        if world.problems:
-            raise SpecInvalid(list(_placed(project, specs, world.problems)))
-        yield Survey(snapshot, project.workspace, specs, recorded, world, decide(instances, recorded, world.observed, requested))
+    with collector_paused():
+        with open_snapshot(project.state) as snapshot:
+            snapshot.freeze()  # the plan's serial must be that of what it was made from
+            digests = Digests(project.root, snapshot.witnesses())
+            specs = read_specs(project, snapshot, digests)
+            instances, recorded = _targeted(specs.instances, snapshot.recorded(project.workspace), target)
+            requested = named("-replace", replace, {instance.address for instance in instances}) if replace else set()
+            world = look(instances, recorded, project.root, digests)
+            if world.problems:
+                raise SpecInvalid(list(_placed(project, specs, world.problems)))
+            yield Survey(snapshot, project.workspace, specs, recorded, world, decide(instances, recorded, world.observed, requested))
+        # After the last read, so that this writer is alone and leaves no write-ahead log behind.
         _keep(project.state, specs, digests)
 
 
@@ -74,10 +77,9 @@ def _have_state(path: Path) -> None:
             Store(path).close()
 
 
-def _targeted(instances: Iterable[Wanted], recorded: Mapping[str, Recorded], target: Collection[str]) -> tuple[list[Wanted], dict[str, Recorded]]:
-    wanted = list(instances)
+def _targeted(wanted: Sequence[Wanted], recorded: Mapping[str, Recorded], target: Collection[str]) -> tuple[Sequence[Wanted], Mapping[str, Recorded]]:
     if not target:
-        return wanted, dict(recorded)
+        return wanted, recorded
     chosen = with_upstream(named("-target", target, {instance.address for instance in wanted} | set(recorded)), wanted)
     return [i for i in wanted if i.address in chosen], {address: recorded[address] for address in recorded if address in chosen}
 
@@ -95,7 +97,8 @@ def _placed(project: Project, specs: Specs, problems: Mapping[str, Diagnostic]) 
 
 def _described(survey: Survey, decisions: Sequence[Decision]) -> Iterator[Change]:
     """Decisions with their old and new sides; details are read only for these."""
-    instances = {instance.address: instance for instance in survey.specs.instances}
+    acting = {decision.address for decision in decisions}
+    instances = {instance.address: instance for instance in survey.specs.instances if instance.address in acting}
     details = survey.specs.details(decision.address for decision in decisions if decision.action is not Action.FORGET)
     for decision in decisions:
         address = decision.address

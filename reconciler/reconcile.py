@@ -59,8 +59,11 @@ async def _apply(project: Project, plan: Plan, store: Store, listen: Listener, p
     digests = Digests(project.root, store.snapshot.witnesses())
 
     def look(intake: str | None, folder: str, output: str | None) -> Seen:
-        present = digests.of(output) if output else None
-        return Seen(digests.of(intake) if intake else None, model_digest(project.root, folder, digests), present)
+        try:
+            present = digests.of(output) if output else None
+            return Seen(digests.of(intake) if intake else None, model_digest(project.root, folder, digests), present)
+        except OSError as error:
+            raise Refused("A file cannot be read", f"{error.filename}: {error.strerror}. Check the path and its permissions.") from None
 
     def is_same(run: Run) -> bool:
         seen = look(run.intake["file"], run.model["deployment"], None)

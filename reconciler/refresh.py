@@ -1,6 +1,6 @@
 """What the world looks like now: intakes, deployed models, outputs. The rule here: it looks and never decides."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,28 +22,32 @@ class World(NamedTuple):
 def look(instances: Iterable[Wanted], recorded: Mapping[str, Recorded], root: Path, digests: Digests) -> World:
     """Look at every instance: each file is stat-ed, and read only if it changed; each deployment is looked at once."""
     wanted = list(instances)
-    written = {instance.output_file for instance in wanted}
+    models = {folder: _model(root, folder, digests) for folder in {instance.deployment for instance in wanted}}
     observed: dict[str, Observed] = {}
     problems: dict[str, Diagnostic] = {}
-    models: dict[str, str | ModelError] = {}
+    absent: list[Wanted] = []
     for instance in wanted:
-        address, intake = instance.address, instance.intake_file
+        address, intake, model = instance.address, instance.intake_file, models[instance.deployment]
+        known = recorded.get(address)
+        output = None if known is None or known.current is None else known.current.output_file
+        if isinstance(model, Diagnostic):
+            problems[address] = model
+            continue
         try:
-            model = models.get(instance.deployment) or models.setdefault(instance.deployment, _model(root, instance.deployment, digests))
             seen = None if intake is None else digests.of(intake)
-            known = recorded.get(address)
-            current = None if known is None else known.current
-            output = None if current is None or current.output_file is None else digests.of(current.output_file)
+            observed[address] = Observed(seen, model, None if output is None else digests.of(output))
         except OSError as error:
-            problems[address] = Diagnostic("A file cannot be read", f"{error.filename}: {error.strerror}. Check the path and its permissions.")
+            problems[address] = _unreadable(error)
         else:
-            if isinstance(model, ModelError):
-                problems[address] = Diagnostic(model.summary, model.detail)
-            elif seen is None and intake not in written:
-                problems[address] = _missing(intake)
-            else:
-                observed[address] = Observed(seen, model, output)
-    return World(observed, problems)
+            if seen is None:
+                absent.append(instance)
+    return World(observed, problems | _missing(absent, wanted))
+
+
+def _missing(absent: Sequence[Wanted], wanted: Sequence[Wanted]) -> dict[str, Diagnostic]:
+    """An intake may be missing when another job will write it."""
+    written = {instance.output_file for instance in wanted} if absent else set()
+    return {instance.address: _no_intake(instance.intake_file) for instance in absent if instance.intake_file not in written}
 
 
 def model_digest(root: Path, folder: str, digests: Digests) -> str:
@@ -59,14 +63,20 @@ def model_digest(root: Path, folder: str, digests: Digests) -> str:
     return listing_digest({name: digest for name, digest in found.items() if digest is not None})
 
 
-def _model(root: Path, folder: str, digests: Digests) -> str | ModelError:
+def _model(root: Path, folder: str, digests: Digests) -> str | Diagnostic:
     try:
         return model_digest(root, folder, digests)
     except ModelError as error:
-        return error
+        return Diagnostic(error.summary, error.detail)
+    except OSError as error:
+        return _unreadable(error)
 
 
-def _missing(intake: str | None) -> Diagnostic:
+def _unreadable(error: OSError) -> Diagnostic:
+    return Diagnostic("A file cannot be read", f"{error.filename}: {error.strerror}. Check the path and its permissions.")
+
+
+def _no_intake(intake: str | None) -> Diagnostic:
     return Diagnostic(
         "The intake file does not exist",
         f"There is no file {intake}. Relative paths start at the folder that holds specs/. Put the file there, or correct `file`.",

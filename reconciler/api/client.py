@@ -46,8 +46,8 @@ class Client:
         answer = await self._send("GET", "batchPredictions/", params={"orderBy": "-created", **filters})
         while True:
             page = _parsed(Page, answer)
-            for item in page.data:
-                yield Job.model_validate(item)
+            for job in page.data:
+                yield job
             if page.next is None:
                 return
             answer = await self._send("GET", page.next)
@@ -66,7 +66,7 @@ class Client:
     async def _send(self, method: str, url: str, **request: Any) -> httpx.Response:
         try:
             answer = await self._http.request(method, url, **request)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ServiceError(f"No answer to {method} {url}", f"{type(error).__name__}: {error}.") from error
         if not answer.is_success:
             raise _refusal(method, url, answer)
@@ -84,12 +84,11 @@ def _parsed(kind: type[_Answer], answer: httpx.Response) -> _Answer:
 
 
 def _refusal(method: str, url: str, answer: httpx.Response) -> ServiceError:
-    """The API's error body: `message`, and with 422 `errors` by field."""
+    """The API's error body is `{"message": …}`; with 422 also `errors` by field, which the platform repeats in the message."""
     try:
         body = answer.json()
     except ValueError:
-        body = {}
-    message = str(body.get("message") or f"HTTP status {answer.status_code}") if isinstance(body, dict) else f"HTTP status {answer.status_code}"
-    fields = body.get("errors") if isinstance(body, dict) else None
-    lines = [message, *(f"  {name}: {text}" for name, text in fields.items())] if isinstance(fields, dict) else [message]
-    return ServiceError(f"The service refused {method} {url} with status {answer.status_code}", "\n".join(lines), answer.status_code)
+        body = None
+    message = body.get("message") if isinstance(body, dict) else None
+    detail = str(message or f"The answer has no message; it begins with {answer.text[:200]!r}.")
+    return ServiceError(f"The service refused {method} {url} with status {answer.status_code}", detail, answer.status_code)

@@ -66,7 +66,7 @@ class Page(Tolerant):
     count: int = 0
     next: str | None = None
     previous: str | None = None
-    data: list[dict[str, Any]] = Field(default_factory=list)
+    data: list[Job] = Field(default_factory=list)
 
 
 class Model(Tolerant):
@@ -92,6 +92,8 @@ class Deployment(Tolerant):
     model_package: ModelPackage | None = None
 
 
+_SIDES = (("intake_settings", settings.INTAKES), ("output_settings", settings.OUTPUTS))
+
 Problem = tuple[tuple[str | int, ...], str]  # where in the body (as the sender spelled it, or camelCase), and the sentence
 
 
@@ -106,20 +108,21 @@ def spec_problems(body: dict[str, Any]) -> Iterator[Problem]:
         yield from (((to_camel(name),), sentence) for name, sentence in options.broken_rules(spec))
         if sum(getattr(spec, name) is not None for name in TARGETS) != 1:
             yield ("deploymentId",), "exactly one of deploymentId, modelId and modelPackageId is needed"
-    for side, kinds in (("intakeSettings", settings.INTAKES), ("outputSettings", settings.OUTPUTS)):
-        block = body.get(side, {"type": "localFile"})
-        if not isinstance(block, dict):
+    for name, kinds in _SIDES:
+        side = to_camel(name)
+        given = body.get(side, body.get(name, {"type": "localFile"}))
+        if not isinstance(given, dict):
             continue  # the first check has said so
-        kind = kinds.get(settings.SYNONYMS.get(str(block.get("type")), str(block.get("type"))))
-        if kind is None:
-            yield (side, "type"), f"{block.get('type')!r} is not one of: {', '.join(kinds)}"
+        block = _canonical(given)
+        if block["type"] not in kinds:
+            yield (side, "type"), f"{given.get('type')!r} is not one of: {', '.join(kinds)}"
             continue
         try:
-            parsed = kind.model_validate(block)
+            parsed = kinds[block["type"]].model_validate(block)
         except ValidationError as error:
             yield from (((side, *where), sentence) for where, sentence in validation_problems(error))
         else:
-            yield from (((side, to_camel(name)), sentence) for name, sentence in settings.broken_rules(parsed))
+            yield from (((side, to_camel(field)), sentence) for field, sentence in settings.broken_rules(parsed))
 
 
 def validation_problems(error: ValidationError) -> Iterator[Problem]:
@@ -132,10 +135,9 @@ def echoed_spec(body: dict[str, Any], num_concurrent: int) -> dict[str, Any]:
     spec = JobSpec.model_validate(body)
     shown = spec.model_dump(by_alias=True)
     shown["numConcurrent"] = spec.num_concurrent or num_concurrent
-    for side, kinds in (("intakeSettings", settings.INTAKES), ("outputSettings", settings.OUTPUTS)):
-        block = shown[side]
-        kind = kinds[settings.SYNONYMS.get(block["type"], block["type"])]
-        shown[side] = kind.model_validate(block).model_dump(by_alias=True)
+    for name, kinds in _SIDES:
+        block = _canonical(getattr(spec, name))
+        shown[to_camel(name)] = kinds[block["type"]].model_validate(block).model_dump(by_alias=True)
     return {key: value for key, value in shown.items() if value is not None}
 
 
@@ -145,17 +147,25 @@ def request_core(spec: dict[str, Any]) -> dict[str, Any]:
     Raises ValueError when the echo holds what this release cannot read.
     """
     shown = {key: value for key, value in spec.items() if value is not None and (key in _FIELDS or key.startswith("monitoring"))}
-    core = JobSpec.model_validate(shown).wire()
-    for side, kinds in (("intakeSettings", settings.INTAKES), ("outputSettings", settings.OUTPUTS)):
-        block = {key: value for key, value in spec.get(side, {"type": "localFile"}).items() if value is not None}
-        kind = kinds[settings.SYNONYMS.get(block["type"], block["type"])]
-        core[side] = _validated(kind, block).wire()
+    parsed = JobSpec.model_validate(shown)
+    core = parsed.wire()
+    for name, kinds in _SIDES:
+        block = _canonical(getattr(parsed, name))
+        if block["type"] not in kinds:
+            raise ValueError(f"{name} are of an unknown type: {block['type']}")
+        core[to_camel(name)] = _validated(kinds[block["type"]], block).wire()
     return {key: value for key, value in core.items() if key not in options.PACE}
 
 
 def _validated(kind: type[Strict], block: dict[str, Any]) -> Strict:
     known = {field.alias or name for name, field in kind.model_fields.items()} | set(kind.model_fields)
-    return kind.model_validate({key: value for key, value in block.items() if key in known})
+    return kind.model_validate({key: value for key, value in block.items() if key in known and value is not None})
+
+
+def _canonical(block: dict[str, Any]) -> dict[str, Any]:
+    """The block, its type as the wire calls it."""
+    name = str(block.get("type"))
+    return {**block, "type": settings.SYNONYMS.get(name, name)}
 
 
 _FIELDS = frozenset(to_camel(name) for name in JobSpec.model_fields)

@@ -1,6 +1,7 @@
 """Doing the changes of a plan side by side. The rule here: concurrency lives in this room; everything below is written as if alone."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from reconciler.apply.event import Ended, Listener
@@ -16,7 +17,7 @@ _BAD = ("failed", "skipped")
 async def do_all(changes: Sequence[Change], do: Do, parallelism: int, listen: Listener) -> list[Ended]:
     """Every change ends in one Ended, in the order given. One that fails stops only those that depend on it.
 
-    Raises StateError at once: without the state nothing more may be done.
+    A StateError, or a bug, stops everything at once and is raised in an ExceptionGroup: without the state nothing more may be done.
     """
     places = asyncio.Semaphore(parallelism)
     tasks: dict[str, asyncio.Task[Ended]] = {}
@@ -45,10 +46,11 @@ async def _after_upstream(change: Change, upstream: Iterable[asyncio.Task[Ended]
 
 
 async def _caught(change: Change, do: Do) -> Ended:
+    began = time.monotonic()
     try:
         return await do(change)
     except StateError:
         raise
     except ReconcilerError as error:
         why = Diagnostic(error.summary, error.detail, address=change.address)
-        return Ended(change.address, change.action, "failed", 0.0, diagnostic=why)
+        return Ended(change.address, change.action, "failed", time.monotonic() - began, diagnostic=why)

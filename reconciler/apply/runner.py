@@ -14,7 +14,7 @@ from reconciler.api.client import Client
 from reconciler.api.schema import Job
 from reconciler.apply.deliver import deliver, discard, inspect, prepare
 from reconciler.apply.event import Listener, Progressed, Submitted
-from reconciler.apply.request import is_job_of
+from reconciler.apply.request import as_written, is_job_of
 from reconciler.errors import DeliveryError, ScoringError, ServiceError
 from reconciler.state.lifecycle import FROM_WIRE, Status
 from reconciler.state.record import Run
@@ -106,8 +106,9 @@ class Runner:
             elapsed = time.monotonic() - began
             self.listen(Progressed(run.address, job.id, job.status, percent, job.scored_rows, elapsed))
             if status in (Status.FAILED, Status.ABORTED):
-                self._end(run, status, job.status_details)
-                raise ScoringError(f"Scoring was {status}", job.status_details)
+                details = as_written(job.status_details, self.root)
+                self._end(run, status, details)
+                raise ScoringError(f"Scoring was {status}", details)
             if status is Status.SCORED:
                 return await self._scored(run, job)
             if status is Status.RUNNING and run.status is Status.SUBMITTED:

@@ -65,7 +65,7 @@ def _single_dashed(command: click.Command, ctx: click.Context, args: list[str], 
         option = options.get(name)
         if option is None:
             raise click.NoSuchOption(name, possibilities=difflib.get_close_matches(name, options, n=3), ctx=ctx)
-        if option.is_flag or option.count:
+        if option.is_flag:
             done += _flag(name, value, ctx) if equals else [name]
         elif equals:
             done += [name, value]

@@ -10,7 +10,6 @@ import click
 from reconciler.cli.command import Group, option
 from reconciler.errors import Interrupted, ReconcilerError
 from reconciler.version import VERSION
-from reconciler.view.diagnostics import diagnostics_text
 from reconciler.view.paint import paint_for
 
 _HELP = {"help_option_names": ["-help", "-h"], "max_content_width": 110}
@@ -92,6 +91,8 @@ def run(argv: Sequence[str] | None = None) -> int:
 
 
 def _tell(error: ReconcilerError, args: Sequence[str]) -> int:
+    from reconciler.view.diagnostics import diagnostics_text  # with shutil and textwrap, which nobody else needs
+
     if any(arg.lstrip("-").startswith("json") and arg.startswith("-") for arg in args):
         click.echo(json.dumps({"diagnostics": [item.as_json() for item in error.diagnostics]}, ensure_ascii=False))
     no_color = any(arg.lstrip("-") == "no-color" for arg in args)

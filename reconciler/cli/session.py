@@ -42,8 +42,7 @@ class Session:
 
 def open_session(state: str, workspace: str, no_color: bool, var: Sequence[str] = (), var_file: Sequence[str] = ()) -> Session:
     """Raises Refused when a variable is not given as NAME=VALUE."""
-    root = Path.cwd()
-    return Session(Project(root, root / state, workspace, _variables(var, var_file)), no_color)
+    return Session(Project(Path.cwd(), Path(state), workspace, _variables(var, var_file)), no_color)
 
 
 def _variables(given: Sequence[str], files: Sequence[str]) -> dict[str, str]:

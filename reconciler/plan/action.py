@@ -60,7 +60,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.OUTPUT_ALTERED: "its output was altered since it was delivered",
     Reason.LAST_RUN_FAILED: "its last run failed",
     Reason.LAST_RUN_ABORTED: "its last run was aborted",
-    Reason.REQUESTED: "requested with -replace",
+    Reason.REQUESTED: "-replace names it",
     Reason.UPSTREAM_RERUNS: "the job that writes its intake will run",
     Reason.INTERRUPTED: "an apply was interrupted while it ran",
     Reason.METADATA_CHANGED: "its description or tags changed",

@@ -1,7 +1,10 @@
 """What differs between two specs, field by field. The rule here: called only for what changed, because a structural diff is dear."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
+
+from reconciler.fingerprint import canonical_json
 
 MISSING = object()
 
@@ -15,8 +18,8 @@ class FieldChange(NamedTuple):
 
 
 def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every field of a nested mapping with its path; a list is one field."""
-    if isinstance(value, Mapping) and value:
+    """Every field of a nested mapping with its path; a list is one field, and so is an empty mapping below the top."""
+    if isinstance(value, Mapping) and (value or not path):
         for key in value:
             yield from leaves(value[key], (*path, str(key)))
     else:
@@ -28,7 +31,9 @@ def field_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[F
     from deepdiff import DeepDiff  # 0.2 s of import, needed only when something changed
 
     changed: dict[tuple[str, ...], FieldChange] = {}
-    for group in DeepDiff(dict(before), dict(after), view="tree", ignore_type_in_groups=[(int, float)]).values():
+    # Spelled as for the digests, so that both tell the same values apart. A column may be called `__x`, which deepdiff takes for private.
+    old, new = json.loads(canonical_json(before)), json.loads(canonical_json(after))
+    for group in DeepDiff(old, new, view="tree", ignore_private_variables=False).values():
         for item in group:
             path = _field_path(before, after, item.path(output_format="list"))
             for leaf in _expand(path, _at(before, path), _at(after, path)):

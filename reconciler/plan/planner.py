@@ -1,6 +1,7 @@
 """Deciding what to do for every address. The rule here: values in, values out; no file, clock, network or database."""
 
 from collections.abc import Collection, Iterable, Mapping
+from graphlib import TopologicalSorter
 from typing import NamedTuple
 
 from reconciler.plan.action import SCORES, Action, Reason
@@ -46,14 +47,14 @@ def decide(
 ) -> list[Decision]:
     """A decision for every address wanted or recorded, upstream jobs before those that read their outputs, no-ops included."""
     decisions: dict[str, Decision] = {}
-    writers: dict[str, str] = {}
+    rewritten: set[str] = set()  # outputs that a job before will write anew
     for instance in _upstream_first(wanted):
         address = instance.address
-        upstream = decisions.get(writers.get(instance.intake_file or "", ""))
-        reruns_upstream = upstream is not None and upstream.action in SCORES
-        decisions[address] = _decide_one(instance, recorded.get(address, _NOTHING), observed[address], reruns_upstream, address in replace)
-        if instance.output_file is not None:
-            writers[instance.output_file] = address
+        reruns_upstream = instance.intake_file in rewritten
+        decision = _decide_one(instance, recorded.get(address, _NOTHING), observed[address], reruns_upstream, address in replace)
+        decisions[address] = decision
+        if decision.action in SCORES and instance.output_file is not None:
+            rewritten.add(instance.output_file)
     for address in recorded:
         if address not in decisions:
             decisions[address] = Decision(address, Action.FORGET, (Reason.NOT_DECLARED,))
@@ -62,11 +63,12 @@ def decide(
 
 def _decide_one(wanted: Wanted, recorded: Recorded, observed: Observed, reruns_upstream: bool, is_requested: bool) -> Decision:
     latest, current = recorded.latest, recorded.current
-    if latest is not None and latest.is_open and not is_requested and not _changes(latest, wanted, observed, reruns_upstream):
+    is_open = latest is not None and latest.is_open
+    if latest is not None and is_open and not is_requested and not _changes(latest, wanted, observed, reruns_upstream):
         return Decision(wanted.address, Action.RESUME, (Reason.INTERRUPTED,))
     if current is None:
         why = Reason.NEVER_RUN if latest is None else _AFTER_A_BAD_RUN.get(Status(latest.status), Reason.INTERRUPTED)
-        return Decision(wanted.address, Action.SUBMIT, (why,))
+        return Decision(wanted.address, Action.SUBMIT, (why, Reason.UPSTREAM_RERUNS) if reruns_upstream else (why,))
     reasons = _changes(current, wanted, observed, reruns_upstream) + _output_changes(current, observed)
     if is_requested:
         reasons += (Reason.REQUESTED,)
@@ -74,7 +76,7 @@ def _decide_one(wanted: Wanted, recorded: Recorded, observed: Observed, reruns_u
         if latest is not None and latest is not current and (bad := _AFTER_A_BAD_RUN.get(Status(latest.status))):
             reasons += (bad,)
         return Decision(wanted.address, Action.RERUN, reasons)
-    if latest is not None and latest.is_open:  # of a spec that was taken back: the current run stands, the open one is ended
+    if is_open:  # of a spec that was taken back: the current run stands, the open one is ended
         return Decision(wanted.address, Action.UPDATE, (Reason.INTERRUPTED,))
     if recorded.metadata_digest != wanted.metadata_digest:
         return Decision(wanted.address, Action.UPDATE, (Reason.METADATA_CHANGED,))
@@ -106,19 +108,5 @@ def _upstream_first(wanted: Iterable[Wanted]) -> list[Wanted]:
     if not any(instance.depends_on for instance in ordered):
         return ordered
     by_address = {instance.address: instance for instance in ordered}
-    done: dict[str, Wanted] = {}
-
-    def visit(instance: Wanted) -> None:
-        stack = [instance]
-        while stack:
-            waiting = [by_address[name] for name in stack[-1].depends_on if name in by_address and name not in done]
-            if waiting:
-                stack.extend(waiting)
-            else:
-                ready = stack.pop()
-                done[ready.address] = ready
-
-    for instance in ordered:
-        if instance.address not in done:
-            visit(instance)
-    return list(done.values())
+    graph = {instance.address: [name for name in instance.depends_on if name in by_address] for instance in ordered}
+    return [by_address[address] for address in TopologicalSorter(graph).static_order()]

@@ -10,7 +10,8 @@ from typing import Any, Self
 
 from reconciler.errors import StateLocked
 
-# A holder on another host that has not shown itself for this long is taken to be gone.
+# A holder that has not shown itself for this long is taken to be gone: another host's cannot be asked, and ours may have died and
+# left its pid to another process. One that only slept finds the fence raised, and writes nothing.
 STALE_S = 120.0
 
 
@@ -60,9 +61,8 @@ def host() -> str:
 
 
 def _is_stale(row: dict[str, Any]) -> bool:
-    if row["host"] == host():
-        return not _is_alive(row["pid"])
-    return bool(time.time() - row["heartbeat"] > STALE_S)
+    is_silent = bool(time.time() - row["heartbeat"] > STALE_S)
+    return is_silent or (row["host"] == host() and not _is_alive(row["pid"]))
 
 
 def _is_alive(pid: int) -> bool:

@@ -52,6 +52,8 @@ _M001 = (
         status_details TEXT,
         superseded_by TEXT REFERENCES runs(id)
     ) STRICT""",
+    # All that a plan compares, in one small index beside the runs with their specs and requests.
+    "CREATE INDEX runs_facts ON runs (id, status, spec_digest, intake_digest, model_digest, output, output_digest)",
     "CREATE INDEX runs_by_address ON runs (workspace, address, intended_at)",
     "CREATE INDEX runs_open ON runs (workspace, status) WHERE status IN ('intended', 'submitted', 'running', 'scored')",
     # One row an address that the state knows; forgetting one deletes the row here and nothing else.
@@ -76,6 +78,11 @@ _M001 = (
     "CREATE INDEX history_by_address ON history (workspace, address)",
     "CREATE TRIGGER history_is_append_only_u BEFORE UPDATE ON history BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END",
     "CREATE TRIGGER history_is_append_only_d BEFORE DELETE ON history BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END",
+    # INSERT OR REPLACE deletes without the triggers above.
+    """CREATE TRIGGER history_is_append_only_i BEFORE INSERT ON history WHEN EXISTS (SELECT 1 FROM history WHERE serial = NEW.serial)
+        BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END""",
+    """CREATE TRIGGER runs_are_kept_i BEFORE INSERT ON runs WHEN EXISTS (SELECT 1 FROM runs WHERE id = NEW.id)
+        BEGIN SELECT RAISE(ABORT, 'a run is never replaced'); END""",
     "CREATE TRIGGER runs_are_kept BEFORE DELETE ON runs BEGIN SELECT RAISE(ABORT, 'a run is never deleted'); END",
     # The lock: one row while somebody applies; the fence outlives the holder and only rises.
     """CREATE TABLE lock (

@@ -114,17 +114,16 @@ class Store:
     def move(self, run: Run, status: Status, **facts: Any) -> Run:
         """Move a run to its next status together with what was learned; returns the run as it is now.
 
-        Staying in the same status only adds facts. Raises ValueError on a move that the lifecycle does not allow.
+        Raises ValueError on a move that the lifecycle does not allow.
         """
-        if status != run.status and not is_lawful(run.status, status):
+        if not is_lawful(run.status, status):
             raise ValueError(f"{run.address}: a run does not move from {run.status} to {status}")
         moved = replace(run, status=status, **facts)
         with self._write():
             self._db["runs"].update(run.id, {"status": str(status), **facts})
             if status is Status.DELIVERED:
                 self._supersede(moved)
-            if status != run.status:
-                self._happened(run.workspace, run.address, run.id, str(status), facts)
+            self._happened(run.workspace, run.address, run.id, str(status), facts)
         return moved
 
     def _supersede(self, run: Run) -> None:
@@ -175,7 +174,10 @@ class Store:
 
     def keep_witnesses(self, learned: Mapping[str, Witness]) -> None:
         with _immediate(self._db.conn, self.path):
-            self._db["witnesses"].upsert_all([{"path": path, **witness._asdict()} for path, witness in learned.items()], pk="path")
+            self._db.conn.executemany(
+                "INSERT OR REPLACE INTO witnesses (path, size, mtime_ns, ctime_ns, inode, checked_ns, digest) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                ((path, *witness) for path, witness in learned.items()),
+            )
 
     def keep_configuration(self, key: str, body: str, instances: Sequence[tuple[str, str]]) -> None:
         with _immediate(self._db.conn, self.path):
@@ -198,11 +200,21 @@ def _give_birth(path: Path) -> None:
         migrations.apply(db)
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         db.close()
-        with suppress(FileExistsError):
-            os.link(newborn, path)
+        _publish(newborn, path)
     finally:
-        for leftover in path.parent.glob(newborn.name + "*"):
-            leftover.unlink(missing_ok=True)
+        for suffix in ("", "-wal", "-shm"):
+            newborn.with_name(newborn.name + suffix).unlink(missing_ok=True)
+
+
+def _publish(newborn: Path, path: Path) -> None:
+    try:
+        os.link(newborn, path)
+    except FileExistsError:
+        pass  # another process was first; its database is as good
+    except OSError:
+        # A file system without hard links (exFAT, some shares): a rename is all there is, and two makers at once are unlikely.
+        if not path.exists():
+            newborn.rename(path)
 
 
 def _connect(path: Path) -> Any:

@@ -13,14 +13,14 @@ _SHOWN = 10
 
 
 def diagnostics_text(diagnostics: Sequence[Diagnostic], paint: Paint) -> str:
-    parts = []
+    parts: list[str] = []
     for _, group in groupby(_by_summary(diagnostics), key=lambda item: item.summary):
         same = list(group)
         parts += [_one(item, paint) for item in same[:_SHOWN]]
         if len(same) > _SHOWN:
             rest = len(same) - _SHOWN
-            parts.append(f"(and {rest} more {'problem' if rest == 1 else 'problems'} of this kind: {same[0].summary})\n")
-    return "\n".join(parts)
+            parts.append(f"\n(and {rest} more {'problem' if rest == 1 else 'problems'} of this kind: {same[0].summary})\n")
+    return "".join(parts)
 
 
 def _by_summary(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:

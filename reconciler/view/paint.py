@@ -30,4 +30,4 @@ def paint_for(stream: TextIO, *, no_color: bool = False) -> Paint:
 
 def shown(text: str) -> str:
     """Text from outside, with control characters made visible: a value cannot move the cursor or hide a line."""
-    return "".join(char if char.isprintable() or char in "\n\t" else f"\\x{ord(char):02x}" for char in text)
+    return "".join(char if char.isprintable() or char in "\n\t" else char.encode("unicode_escape").decode() for char in text)

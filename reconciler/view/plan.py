@@ -5,15 +5,17 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from reconciler.plan.action import ACTIONS, SENTENCES, Action, Reason
+from reconciler.plan.action import ACTIONS, Action, Reason
 from reconciler.plan.diff import MISSING, FieldChange, field_changes, leaves
 from reconciler.plan.plan import Change, Plan, Side
 from reconciler.view.paint import Paint, shown
 
 _TONES = {Action.SUBMIT: "green", Action.RERUN: "red", Action.RESUME: "cyan", Action.UPDATE: "yellow", Action.FORGET: "red"}
 
-# What an options key is called in the spec: the wire's names, in the spec's spelling and under the spec's block names.
+# The spec's names of the two blocks.
 _BLOCKS = {"intake": "intake_settings", "output": "output_settings"}
+# Mappings whose keys are the user's own, not names of ours to respell.
+_USERS_KEYS = frozenset({"columnNamesRemapping", "headers"})
 
 
 def no_changes_text(plan: Plan, paint: Paint) -> str:
@@ -30,7 +32,8 @@ def plan_text(plan: Plan, paint: Paint, *, limit: int | None = 100) -> str:
     parts = [_legend(plan, paint), "reconciler will perform the following actions:\n"]
     parts += [_change(change, paint) for change in drawn]
     if len(drawn) < len(ordered):
-        parts.append(f"  … and {len(ordered) - len(drawn)} more changes. Show them all with -verbose.\n")
+        rest = len(ordered) - len(drawn)
+        parts.append(f"  … and {rest} more {'change' if rest == 1 else 'changes'}. Show them all with -verbose.\n")
     parts.append(summary_text(plan, paint))
     if plan.is_partial:
         parts.append(f"{paint('Warning:', 'bold yellow')} -target limits this plan, so other jobs may still need an apply.\n")
@@ -59,28 +62,41 @@ def summary_text(plan: Plan, paint: Paint) -> str:
 def _change(change: Change, paint: Paint) -> str:
     happens = ACTIONS[change.action].happens
     lines = [f"  {paint('# ' + shown(change.address), 'bold')} {happens}"]
-    lines += [f"  # ({_reason(reason, change)})" for reason in change.reasons]
-    lines.append(f"{_sign(change.action, paint)} job {_value(_name(change.address))} {{")
+    lines += [f"  # ({reason_text(reason, change)})" for reason in change.reasons]
+    lines.append(f"{_sign(change.action, paint)} job {_labels(change.address)} {{")
     lines += _fields(change, paint)
     lines.append("    }")
     return "\n".join(lines) + "\n"
 
 
-def _name(address: str) -> str:
-    return address.removeprefix("job.")
+def _labels(address: str) -> str:
+    """`job.diabetes["2026-10"]` as the labels of a block: `"diabetes" "2026-10"`."""
+    name, bracket, key = address.removeprefix("job.").partition("[")
+    return f'"{shown(name)}"' + (f" {shown(key.removesuffix(']'))}" if bracket else "")
 
 
-def _reason(reason: Reason, change: Change) -> str:
-    """The reason's sentence, with the thing it is about."""
+def reason_text(reason: Reason, change: Change) -> str:
+    """The reason, with the thing that it is about."""
     about: dict[Reason, str | None] = {
+        Reason.SPEC_CHANGED: _changed_names(change) if reason is Reason.SPEC_CHANGED else None,
         Reason.INTAKE_CHANGED: change.intake_file,
         Reason.MODEL_REPLACED: change.deployment,
         Reason.OUTPUT_MISSING: change.output_file,
         Reason.OUTPUT_ALTERED: change.output_file,
         Reason.UPSTREAM_RERUNS: change.intake_file,
+        Reason.INTERRUPTED: change.open_run and f"run {change.open_run}",
     }
     thing = about.get(reason)
-    return f"{reason}: {SENTENCES[reason]}" + (f": {shown(thing)}" if thing else "")
+    return f"{reason}: {shown(thing)}" if thing else str(reason)
+
+
+def _changed_names(change: Change) -> str:
+    """Which fields of the spec differ; what has its own reason is not among them."""
+    if change.before is None or change.after is None:
+        return ""
+    changed = field_changes(side_fields(change.before, change), side_fields(change.after, change))
+    own = {"intake_content", "model", *change.before.metadata, *change.after.metadata}
+    return ", ".join(".".join(item.path) for item in changed if item.path[0] not in own and item.path != ("intake_settings", "file"))
 
 
 def side_fields(side: Side, change: Change) -> dict[str, Any]:
@@ -93,8 +109,7 @@ def side_fields(side: Side, change: Change) -> dict[str, Any]:
 
 def _snake(value: Any) -> Any:
     if isinstance(value, dict):
-        # A remapping's keys are the user's column names, not keys of ours.
-        return {_snake_name(key): inner if key == "columnNamesRemapping" else _snake(inner) for key, inner in value.items()}
+        return {_snake_name(key): inner if key in _USERS_KEYS else _snake(inner) for key, inner in value.items()}
     return value
 
 

@@ -4,7 +4,7 @@ from reconciler.plan.action import ACTIONS, SENTENCES, Action
 from reconciler.plan.diff import field_changes
 from reconciler.plan.plan import Change
 from reconciler.view.paint import Paint, shown
-from reconciler.view.plan import field_lines, side_fields
+from reconciler.view.plan import field_lines, reason_text, side_fields
 
 Component = tuple[str, str | None, str | None, str]  # its name, recorded, now, what it is about
 
@@ -12,7 +12,7 @@ Component = tuple[str, str | None, str | None, str]  # its name, recorded, now, 
 def why_text(change: Change, paint: Paint) -> str:
     happens = "is up to date" if change.action is Action.NO_OP else ACTIONS[change.action].happens
     lines = [f"{paint('# ' + shown(change.address), 'bold')} {happens}"]
-    lines += [f"  # ({reason}: {SENTENCES[reason]})" for reason in change.reasons]
+    lines += [f"  # ({reason_text(reason, change)}: {SENTENCES[reason]})" for reason in change.reasons]
     lines += [_component(component, paint) for component in _components(change)]
     if change.before and change.after and (changed := field_changes(side_fields(change.before, change), side_fields(change.after, change))):
         lines += ["", "  what differs:", *field_lines(changed, paint)]

@@ -1,0 +1,73 @@
+"""The body of a submission, and how the job that it made is found again."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.api.schema import Job, echoed_spec, spec_problems
+from reconciler.apply.request import is_job_of, request_body
+
+SPEC = {
+    "deployment": "models/wine",
+    "intake": {"type": "localFile", "file": "data/wine.csv"},
+    "output": {"type": "localFile", "path": "out/wine.csv"},
+    "options": {"passthroughColumns": ["id"], "predictionThreshold": 0.4, "numConcurrent": 2},
+}
+ROOT, STAGING = Path("/project"), Path("/project/out/.wine.csv.run-1.part")
+BODY = request_body(SPEC, "65f0" * 6, ROOT, STAGING)
+
+
+def job(spec: dict[str, Any]) -> Job:
+    return Job.model_validate({"id": "1", "status": "RUNNING", "links": {"self": ""}, "jobSpec": spec})
+
+
+def test_body_is_the_spec_with_the_paths_of_this_machine() -> None:
+    assert BODY == {
+        "deploymentId": "65f0" * 6,
+        "intakeSettings": {"type": "fileSystem", "path": "/project/data/wine.csv"},
+        "outputSettings": {"type": "fileSystem", "path": "/project/out/.wine.csv.run-1.part"},
+        "passthroughColumns": ["id"],
+        "predictionThreshold": 0.4,
+        "numConcurrent": 2,
+    }
+
+
+def test_body_is_lawful() -> None:
+    assert list(spec_problems(BODY)) == []
+
+
+def test_absolute_intake_stays_where_it_is() -> None:
+    spec = {**SPEC, "intake": {"type": "localFile", "file": "/data/wine.csv"}}
+    assert request_body(spec, "65f0" * 6, ROOT, STAGING)["intakeSettings"]["path"] == "/data/wine.csv"
+
+
+def test_spec_without_options_needs_none() -> None:
+    bare = {name: SPEC[name] for name in ("deployment", "intake", "output")}
+    assert set(request_body(bare, "65f0" * 6, ROOT, STAGING)) == {"deploymentId", "intakeSettings", "outputSettings"}
+
+
+def test_job_is_found_by_the_spec_that_the_service_shows() -> None:
+    assert is_job_of(job(echoed_spec(BODY, num_concurrent=4)), BODY)
+    assert is_job_of(job({**echoed_spec(BODY, num_concurrent=4), "aKeyOfALaterRelease": 1, "chunkSize": "fixed"}), BODY)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param({"deploymentId": "65f1" * 6}, id="another-deployment"),
+        pytest.param({"intakeSettings": {"type": "fileSystem", "path": "/project/data/other.csv"}}, id="another-intake"),
+        pytest.param({"outputSettings": {"type": "fileSystem", "path": "/project/out/.wine.csv.run-2.part"}}, id="another-run-of-this-job"),
+        pytest.param({"predictionThreshold": 0.5}, id="another-option"),
+        pytest.param({"intakeSettings": {"type": "carrierPigeon"}}, id="intake-that-we-do-not-know"),
+        pytest.param({"intakeSettings": {}}, id="intake-without-a-type"),
+        pytest.param({"intakeSettings": None}, id="no-intake"),
+        pytest.param({"maxExplanations": "many"}, id="option-that-we-cannot-read"),
+    ],
+)
+def test_other_job_is_not_taken_for_ours(other: dict[str, Any]) -> None:
+    assert not is_job_of(job({**echoed_spec(BODY, num_concurrent=4), **other}), BODY)
+
+
+def test_job_without_a_spec_is_not_taken_for_ours() -> None:
+    assert not is_job_of(job({}), BODY)

@@ -1,0 +1,31 @@
+"""The house in two fixtures: a project with the shipped specs in a temporary folder, and the program run on it."""
+
+import os
+from pathlib import Path
+
+import pytest
+from house import Reconciler, Said, copy_specs
+
+from reconciler.cli.main import run
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh project with the shipped specs; the working folder is its root."""
+    monkeypatch.chdir(copy_specs(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def reconciler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Reconciler:
+    """The program in the working folder, in this process: the exit code and what it said."""
+    for name in [name for name in os.environ if name.startswith("RECONCILER_")]:
+        monkeypatch.delenv(name)
+
+    def call(*args: str) -> Said:
+        capfd.readouterr()
+        code = run(args)
+        said = capfd.readouterr()
+        return Said(code, said.out, said.err)
+
+    return call

@@ -1,0 +1,170 @@
+"""What is decided for every address: one table, then what reaches beyond one address."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import pytest
+
+from reconciler.plan.action import Action, Reason
+from reconciler.plan.planner import Decision, Observed, Wanted, decide
+from reconciler.state.record import Facts, Recorded
+
+DELIVERED = Facts("good", "delivered", "spec", "intake", "model", "out/a.csv", "output")
+OPEN = Facts("open", "running", "spec", "intake", "model", "out/a.csv", None)
+FAILED = Facts("bad", "failed", "spec", "intake", "model", "out/a.csv", None)
+ABORTED = FAILED._replace(status="aborted")
+AS_RECORDED = Observed("intake", "model", "output")
+WANTED = Wanted("job.a", "spec", "metadata", "models/a", "data/a.csv", "out/a.csv", ())
+
+
+def recorded(current: Facts | None, latest: Facts | None = None, metadata: str = "metadata") -> Recorded:
+    return Recorded("job.a", current, latest or current, metadata)
+
+
+class Case(NamedTuple):
+    recorded: Recorded | None
+    observed: Observed
+    wanted: Wanted | None
+    action: Action
+    reasons: tuple[Reason, ...]
+    is_requested: bool = False
+    reruns_upstream: bool = False
+
+
+GOOD = recorded(DELIVERED)
+CHANGED_SPEC = WANTED._replace(spec_digest="spec-2")
+CASES = {
+    "nothing-changed": Case(GOOD, AS_RECORDED, WANTED, Action.NO_OP, ()),
+    "unknown-to-the-state": Case(None, AS_RECORDED, WANTED, Action.SUBMIT, (Reason.NEVER_RUN,)),
+    "spec-changed": Case(GOOD, AS_RECORDED, CHANGED_SPEC, Action.RERUN, (Reason.SPEC_CHANGED,)),
+    "intake-changed": Case(GOOD, AS_RECORDED._replace(intake_digest="intake-2"), WANTED, Action.RERUN, (Reason.INTAKE_CHANGED,)),
+    "model-replaced": Case(GOOD, AS_RECORDED._replace(model_digest="model-2"), WANTED, Action.RERUN, (Reason.MODEL_REPLACED,)),
+    "output-missing": Case(GOOD, AS_RECORDED._replace(output_digest=None), WANTED, Action.RERUN, (Reason.OUTPUT_MISSING,)),
+    "output-altered": Case(GOOD, AS_RECORDED._replace(output_digest="output-2"), WANTED, Action.RERUN, (Reason.OUTPUT_ALTERED,)),
+    "everything-changed-at-once": Case(
+        GOOD,
+        Observed("intake-2", "model-2", "output-2"),
+        CHANGED_SPEC,
+        Action.RERUN,
+        (Reason.SPEC_CHANGED, Reason.INTAKE_CHANGED, Reason.MODEL_REPLACED, Reason.OUTPUT_ALTERED),
+    ),
+    "requested": Case(GOOD, AS_RECORDED, WANTED, Action.RERUN, (Reason.REQUESTED,), is_requested=True),
+    "requested-and-changed": Case(GOOD, AS_RECORDED, CHANGED_SPEC, Action.RERUN, (Reason.SPEC_CHANGED, Reason.REQUESTED), is_requested=True),
+    "requested-but-never-run": Case(None, AS_RECORDED, WANTED, Action.SUBMIT, (Reason.NEVER_RUN,), is_requested=True),
+    "upstream-reruns": Case(GOOD, AS_RECORDED, WANTED, Action.RERUN, (Reason.UPSTREAM_RERUNS,), reruns_upstream=True),
+    "upstream-reruns-so-the-intake-now-says-nothing": Case(
+        GOOD, AS_RECORDED._replace(intake_digest=None), WANTED, Action.RERUN, (Reason.UPSTREAM_RERUNS,), reruns_upstream=True
+    ),
+    "upstream-reruns-and-the-spec-changed": Case(
+        GOOD, AS_RECORDED, CHANGED_SPEC, Action.RERUN, (Reason.SPEC_CHANGED, Reason.UPSTREAM_RERUNS), reruns_upstream=True
+    ),
+    "first-run-failed": Case(recorded(None, FAILED), AS_RECORDED, WANTED, Action.SUBMIT, (Reason.LAST_RUN_FAILED,)),
+    "first-run-was-aborted": Case(recorded(None, ABORTED), AS_RECORDED, WANTED, Action.SUBMIT, (Reason.LAST_RUN_ABORTED,)),
+    "rerun-failed": Case(recorded(DELIVERED, FAILED), AS_RECORDED, CHANGED_SPEC, Action.RERUN, (Reason.SPEC_CHANGED, Reason.LAST_RUN_FAILED)),
+    "rerun-was-aborted": Case(recorded(DELIVERED, ABORTED), AS_RECORDED, CHANGED_SPEC, Action.RERUN, (Reason.SPEC_CHANGED, Reason.LAST_RUN_ABORTED)),
+    "rerun-failed-and-its-change-was-taken-back": Case(
+        recorded(DELIVERED, FAILED._replace(spec_digest="spec-2")), AS_RECORDED, WANTED, Action.NO_OP, ()
+    ),
+    "first-run-is-open": Case(recorded(None, OPEN), AS_RECORDED, WANTED, Action.RESUME, (Reason.INTERRUPTED,)),
+    "rerun-is-open": Case(recorded(DELIVERED, OPEN._replace(spec_digest="spec-2")), AS_RECORDED, CHANGED_SPEC, Action.RESUME, (Reason.INTERRUPTED,)),
+    "first-run-is-open-and-the-spec-changed": Case(recorded(None, OPEN), AS_RECORDED, CHANGED_SPEC, Action.SUBMIT, (Reason.INTERRUPTED,)),
+    "first-run-is-open-and-the-upstream-reruns": Case(
+        recorded(None, OPEN), AS_RECORDED, WANTED, Action.SUBMIT, (Reason.INTERRUPTED, Reason.UPSTREAM_RERUNS), reruns_upstream=True
+    ),
+    "never-run-and-the-upstream-will-write-its-intake": Case(
+        None, AS_RECORDED._replace(intake_digest=None), WANTED, Action.SUBMIT, (Reason.NEVER_RUN, Reason.UPSTREAM_RERUNS), reruns_upstream=True
+    ),
+    "rerun-is-open-and-the-spec-changed-again": Case(
+        recorded(DELIVERED, OPEN._replace(spec_digest="spec-1")), AS_RECORDED, CHANGED_SPEC, Action.RERUN, (Reason.SPEC_CHANGED,)
+    ),
+    "rerun-is-open-and-its-change-was-taken-back": Case(
+        recorded(DELIVERED, OPEN._replace(spec_digest="spec-2")), AS_RECORDED, WANTED, Action.UPDATE, (Reason.INTERRUPTED,)
+    ),
+    "open-run-is-not-resumed-when-requested": Case(
+        recorded(DELIVERED, OPEN), AS_RECORDED, WANTED, Action.RERUN, (Reason.REQUESTED,), is_requested=True
+    ),
+    "metadata-changed": Case(recorded(DELIVERED, metadata="metadata-1"), AS_RECORDED, WANTED, Action.UPDATE, (Reason.METADATA_CHANGED,)),
+    "metadata-and-spec-changed": Case(recorded(DELIVERED, metadata="metadata-1"), AS_RECORDED, CHANGED_SPEC, Action.RERUN, (Reason.SPEC_CHANGED,)),
+    "not-declared": Case(GOOD, AS_RECORDED, None, Action.FORGET, (Reason.NOT_DECLARED,)),
+    "not-declared-and-open": Case(recorded(None, OPEN), AS_RECORDED, None, Action.FORGET, (Reason.NOT_DECLARED,)),
+}
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in CASES.items()])
+def test_decision(case: Case) -> None:
+    wanted = [] if case.wanted is None else [case.wanted]
+    state = {} if case.recorded is None else {"job.a": case.recorded}
+    world = {"job.a": case.observed}
+    if case.reruns_upstream:
+        wanted.append(Wanted("job.upstream", "spec", "metadata", "models/u", "data/u.csv", "data/a.csv", ()))
+        wanted[0] = wanted[0]._replace(depends_on=("job.upstream",))
+        world["job.upstream"] = AS_RECORDED
+    decided = {decision.address: decision for decision in decide(wanted, state, world, {"job.a"} if case.is_requested else ())}
+    assert decided["job.a"] == Decision("job.a", case.action, case.reasons)
+
+
+def test_table_has_every_action_and_every_reason() -> None:
+    assert {case.action for case in CASES.values()} == set(Action)
+    assert {reason for case in CASES.values() for reason in case.reasons} == set(Reason)
+
+
+def instance(name: str, *upstream: str, reads: str | None = None) -> Wanted:
+    depends_on = tuple(f"job.{other}" for other in upstream)
+    return Wanted(f"job.{name}", "spec", "metadata", "models/a", f"out/{reads}.csv" if reads else f"data/{name}.csv", f"out/{name}.csv", depends_on)
+
+
+def delivered(*names: str) -> dict[str, Recorded]:
+    facts = {name: DELIVERED._replace(id=name, output_file=f"out/{name}.csv") for name in names}
+    return {f"job.{name}": Recorded(f"job.{name}", run, run, "metadata") for name, run in facts.items()}
+
+
+def world(*names: str) -> Mapping[str, Observed]:
+    return {f"job.{name}": AS_RECORDED for name in names}
+
+
+def test_chain_reruns_from_the_first_job_that_changed() -> None:
+    chain = [instance("c", "b", reads="b"), instance("b", "a", reads="a"), instance("a")]
+    decided = decide(chain, delivered("a", "b", "c"), {**world("a", "c"), "job.b": Observed("intake", "model-2", "output")})
+    assert decided == [
+        Decision("job.a", Action.NO_OP, ()),
+        Decision("job.b", Action.RERUN, (Reason.MODEL_REPLACED,)),
+        Decision("job.c", Action.RERUN, (Reason.UPSTREAM_RERUNS,)),
+    ]
+
+
+def test_new_chain_is_submitted_in_the_order_of_its_dependencies() -> None:
+    chain = [instance("c", "b", reads="b"), instance("b", "a", reads="a"), instance("a")]
+    assert [decision.address for decision in decide(chain, {}, world("a", "b", "c"))] == ["job.a", "job.b", "job.c"]
+
+
+def test_job_that_only_waits_for_another_does_not_rerun_with_it() -> None:
+    jobs = [instance("a"), instance("b", "a")]
+    decided = decide(jobs, delivered("a", "b"), world("a", "b"), {"job.a"})
+    assert [decision.action for decision in decided] == [Action.RERUN, Action.NO_OP]
+
+
+def test_job_does_not_rerun_when_its_upstream_is_only_updated() -> None:
+    jobs = [instance("a")._replace(metadata_digest="metadata-2"), instance("b", "a", reads="a")]
+    decided = decide(jobs, delivered("a", "b"), world("a", "b"))
+    assert [decision.action for decision in decided] == [Action.UPDATE, Action.NO_OP]
+
+
+def test_two_jobs_read_one_output() -> None:
+    jobs = [instance("a"), instance("b", "a", reads="a"), instance("c", "a", reads="a")]
+    decided = decide(jobs, delivered("a", "b", "c"), world("a", "b", "c"), {"job.a"})
+    assert [decision.reasons for decision in decided] == [(Reason.REQUESTED,), (Reason.UPSTREAM_RERUNS,), (Reason.UPSTREAM_RERUNS,)]
+
+
+def test_dependency_outside_of_the_targets_is_passed_over() -> None:
+    assert decide([instance("b", "a", reads="a")], {}, world("b")) == [Decision("job.b", Action.SUBMIT, (Reason.NEVER_RUN,))]
+
+
+def test_long_chain_is_ordered_without_recursion() -> None:
+    names = [f"{number:04d}" for number in range(3000)]
+    chain = [instance(name, *([names[place - 1]] if place else [])) for place, name in enumerate(names)]
+    assert [decision.address for decision in decide(reversed(chain), {}, world(*names))] == [f"job.{name}" for name in names]
+
+
+def test_jobs_without_dependencies_stay_in_their_order() -> None:
+    decided = decide([instance("b"), instance("a")], delivered("z"), world("a", "b"))
+    assert [decision.address for decision in decided] == ["job.b", "job.a", "job.z"]

@@ -1,0 +1,103 @@
+"""The map of the house: imports run downward only. The line that climbs is named."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "reconciler"
+
+# Each room, and the rooms below it that it may import. The ground floor is open to all; a room may always import itself.
+GROUND = {"collector", "diagnostic", "digests", "errors", "fingerprint", "options", "project", "settings", "version"}
+GROUND_ORDER = {("errors", "diagnostic"), ("digests", "fingerprint"), ("settings", "options")}
+ROOMS: dict[str, set[str]] = {
+    "engine": set(),
+    "spec": set(),
+    "state": set(),
+    "api": set(),
+    "service": {"api.schema", "engine"},
+    "plan": {"state"},
+    "embedded": {"api", "service"},
+    "wanted": {"plan", "spec", "state", "embedded", "engine.capability"},
+    "refresh": {"plan", "state"},
+    "planning": {"plan", "refresh", "state", "wanted"},
+    "apply": {"api", "plan", "state"},
+    "reconcile": {"api", "apply", "embedded", "plan", "refresh", "state"},
+    "view": {"apply.event", "plan", "state"},
+    "cli": {"apply.event", "plan", "planning", "reconcile", "spec", "state", "view", "wanted"},
+    "__main__": {"cli"},
+}
+# Each of these libraries is met in the rooms named and nowhere else.
+LIBRARIES: dict[str, set[str]] = {
+    "click": {"cli"},
+    "deepdiff": {"plan"},
+    "httpx": {"api"},
+    "lightgbm": {"engine"},
+    "numpy": {"engine"},
+    "onnx": {"engine"},
+    "onnxruntime": {"engine"},
+    "pyarrow": {"engine"},
+    "pydantic": {"options", "settings", "api", "service", "spec"},
+    "rich": {"cli"},
+    "sqlite_utils": {"state", "service"},
+    "starlette": {"service"},
+    "yaml": {"spec", "engine"},
+}
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        yield ".".join(part for part in parts if part != "__init__"), path
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Every module imported anywhere in the file, inside functions too, with its line."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative imports hide the floor"
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def may(importer: str, imported: str) -> bool:
+    room, target = importer.split(".")[0], imported.split(".")[0]
+    if target in GROUND:
+        return room not in GROUND or (room, target) in GROUND_ORDER
+    return room == target or any(imported == allowed or imported.startswith(allowed + ".") for allowed in ROOMS.get(room, set()))
+
+
+every_module = pytest.mark.parametrize(("name", "path"), [pytest.param(name, path, id=name or "reconciler") for name, path in modules()])
+
+
+@every_module
+def test_imports_run_downward(name: str, path: Path) -> None:
+    climbing = [
+        f"{path.relative_to(ROOT.parent)}:{line} imports {imported}"
+        for line, imported in imports(path)
+        if imported.startswith("reconciler.") and not may(name, imported.removeprefix("reconciler."))
+    ]
+    assert not climbing
+
+
+@every_module
+def test_each_library_is_met_in_its_own_rooms(name: str, path: Path) -> None:
+    strangers = [
+        f"{path.relative_to(ROOT.parent)}:{line} imports {imported}"
+        for line, imported in imports(path)
+        if (library := imported.split(".")[0]) in LIBRARIES and name.split(".")[0] not in LIBRARIES[library]
+    ]
+    assert not strangers
+
+
+def test_every_room_is_on_the_map() -> None:
+    rooms = {name.split(".")[0] for name, _ in modules()} - {""}
+    assert rooms == ROOMS.keys() | GROUND
+
+
+@every_module
+def test_every_module_says_what_it_is_for(name: str, path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    assert not source or ast.get_docstring(ast.parse(source)), f"{path} opens without a docstring"
