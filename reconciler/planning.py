@@ -147,6 +147,6 @@ def _keep(state: Path, specs: Specs, digests: Digests) -> None:
 
     with suppress(StateUnwritable), Store(state) as store:
         if digests.learned:
-            store.keep_witnesses(digests.learned)
+            store.keep_witnesses(digests.learned.values())
         if specs.fresh is not None:
             store.keep_configuration(specs.key, specs.body(), specs.detail_rows())

@@ -76,7 +76,7 @@ async def _apply(project: Project, plan: Plan, store: Store, listen: Listener, p
         runner = Runner(project.root, store, client, is_same, listen, edges.wait)
         doer = Doer(plan.workspace, runner, look, deployment_id, provenance(project.root))
         ended = await do_all(plan.changes, doer.do, parallelism, listen)
-    store.keep_witnesses(digests.learned)
+    store.keep_witnesses(digests.learned.values())
     return ended
 
 

@@ -1,12 +1,11 @@
 """Everything under specs/ to the instances of one workspace. The rule here: all problems at once, or a configuration without any."""
 
-import gc
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from reconciler.collector import collector_paused
 from reconciler.diagnostic import Diagnostic
 from reconciler.errors import SpecInvalid
 from reconciler.spec.binding import LOCAL, Workspace
@@ -49,7 +48,7 @@ def load(
     if not (root / FOLDER).is_dir():
         detail = f"There is no folder {root.absolute() / FOLDER}. Create it with a file such as specs/jobs.yaml, or start in the project's folder."
         raise SpecInvalid([Diagnostic("No specifications", detail)])
-    with _collector_paused():
+    with collector_paused():
         documents = [open_document(path, path.relative_to(root).as_posix()) for path in spec_files(root)]
         return _configured(documents, root, workspace, variables, refusals, local_types)
 
@@ -80,15 +79,3 @@ def _configured(
     check_collisions(instances, jobs, [document.file for document in documents], place, problems)
     problems.raise_if_any()
     return Configuration(name, workspace.endpoint, tuple(instances), workspace.deployments(place))
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Nothing that is read here makes cycles, and looking for them in 10,000 jobs would double the time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()

@@ -104,7 +104,6 @@ _M001 = (
         mtime_ns INTEGER NOT NULL,
         ctime_ns INTEGER NOT NULL,
         inode INTEGER NOT NULL,
-        checked_ns INTEGER NOT NULL,
         digest TEXT NOT NULL
     ) STRICT, WITHOUT ROWID""",
     "CREATE TABLE configurations (key TEXT PRIMARY KEY, used_at REAL NOT NULL, body TEXT NOT NULL) STRICT",

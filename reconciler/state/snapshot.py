@@ -185,8 +185,8 @@ class Snapshot:
 
     def witnesses(self) -> dict[str, Witness]:
         with self._told():
-            rows = self._db.execute("SELECT path, size, mtime_ns, ctime_ns, inode, checked_ns, digest FROM witnesses")
-            return {row[0]: _new(Witness, row[1:]) for row in rows}
+            rows = self._db.execute("SELECT path, size, mtime_ns, ctime_ns, inode, digest FROM witnesses")
+            return {row[0]: _new(Witness, row) for row in rows}
 
     def configuration(self, key: str) -> str | None:
         """What was parsed and validated before, by everything that decides the result."""

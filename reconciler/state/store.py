@@ -4,7 +4,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -172,11 +172,10 @@ class Store:
 
     # Caches: no lock, no serial; losing them costs time only
 
-    def keep_witnesses(self, learned: Mapping[str, Witness]) -> None:
+    def keep_witnesses(self, learned: Iterable[Witness]) -> None:
         with _immediate(self._db.conn, self.path):
             self._db.conn.executemany(
-                "INSERT OR REPLACE INTO witnesses (path, size, mtime_ns, ctime_ns, inode, checked_ns, digest) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                ((path, *witness) for path, witness in learned.items()),
+                "INSERT OR REPLACE INTO witnesses (path, size, mtime_ns, ctime_ns, inode, digest) VALUES (?, ?, ?, ?, ?, ?)", learned
             )
 
     def keep_configuration(self, key: str, body: str, instances: Sequence[tuple[str, str]]) -> None:

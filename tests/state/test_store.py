@@ -33,7 +33,7 @@ with Store(path) as store:
     print("ready", flush=True)
     sys.stdin.readline()
     for number in range(writes):
-        store.keep_witnesses({f"{name}/{number}": Witness(1, 2, 3, 4, 5, "blake3:x")})
+        store.keep_witnesses([Witness(f"{name}/{number}", 1, 2, 3, 4, "blake3:x")])
 """
 
 
@@ -83,7 +83,7 @@ def test_serial_rises_by_one_with_every_event(store: Store, new_run: NewRun, tak
 
 
 def test_caches_and_heartbeats_leave_the_serial_alone(store: Store) -> None:
-    store.keep_witnesses({"a": Witness(1, 2, 3, 4, 5, "blake3:x")})
+    store.keep_witnesses([Witness("a", 1, 2, 3, 4, "blake3:x")])
     store.keep_configuration("key", "{}", [("job.a", "{}")])
     store.beat()
     assert store.snapshot.serial == 0
@@ -262,13 +262,15 @@ def test_every_database_has_a_lineage_of_its_own_and_keeps_it(tmp_path: Path) ->
 
 
 def test_witness_is_read_back_and_replaced(store: Store) -> None:
-    store.keep_witnesses({"a": Witness(1, 2, 3, 4, 5, "blake3:x"), "b": Witness(1, 2, 3, 4, 5, "blake3:y")})
-    store.keep_witnesses({"a": Witness(9, 2, 3, 4, 5, "blake3:z")})
-    assert store.snapshot.witnesses() == {"a": Witness(9, 2, 3, 4, 5, "blake3:z"), "b": Witness(1, 2, 3, 4, 5, "blake3:y")}
+    a, b = Witness("a", 1, 2, 3, 4, "blake3:x"), Witness("b", 1, 2, 3, 4, "blake3:y")
+    newer = a._replace(size=9, digest="blake3:z")
+    store.keep_witnesses([a, b])
+    store.keep_witnesses([newer])
+    assert store.snapshot.witnesses() == {"a": newer, "b": b}
 
 
 def test_nothing_learned_is_nothing_written(store: Store) -> None:
-    store.keep_witnesses({})
+    store.keep_witnesses([])
     assert store.snapshot.witnesses() == {}
 
 
