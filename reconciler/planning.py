@@ -14,10 +14,23 @@ from reconciler.plan.plan import Change, Fingerprint, Plan, Side
 from reconciler.plan.planner import Decision, Observed, Wanted, decide
 from reconciler.plan.selection import named, with_upstream
 from reconciler.project import Project
+from reconciler.proof import Proof, body_of, kept_proof, prove, stands
 from reconciler.refresh import World, look
 from reconciler.state.record import Recorded, Run
 from reconciler.state.snapshot import Snapshot, open_snapshot
-from reconciler.wanted import Detail, Specs, read_specs
+from reconciler.wanted import Detail, Specs, configuration_key, read_specs
+
+
+@dataclass
+class Reading:
+    """What is open while a plan is made; `specs` and `proof` are what it has found out, kept for the next one."""
+
+    project: Project
+    snapshot: Snapshot
+    digests: Digests
+    key: str
+    specs: Specs | None = None
+    proof: Proof | None = None
 
 
 @dataclass(frozen=True)
@@ -34,16 +47,23 @@ class Survey:
 
 def make_plan(project: Project, *, target: Collection[str] = (), replace: Collection[str] = ()) -> Plan:
     """Compare what is wanted with what is recorded and with the world. Raises SpecInvalid, Refused and StateError."""
-    with _surveyed(project, target, replace) as survey:
+    with _reading(project) as reading:
+        lineage, serial = reading.snapshot.lineage, reading.snapshot.serial
+        is_whole = not target and not replace
+        if is_whole and (proof := _standing_proof(reading, serial)):
+            return Plan(project.workspace, lineage, serial, (), proof.unchanged, tuple(proof.folders))
+        survey = _survey(reading, target, replace)
         acting = [decision for decision in survey.decisions if decision.action is not Action.NO_OP]
+        if is_whole and not acting:
+            reading.proof = prove(reading.key, serial, survey.specs.folders, survey.specs.instances, project.root, reading.digests)
         changes = tuple(_described(survey, acting))
-        snapshot, unchanged = survey.snapshot, len(survey.decisions) - len(acting)
-        return Plan(project.workspace, snapshot.lineage, snapshot.serial, changes, unchanged, survey.specs.folders, bool(target))
+        return Plan(project.workspace, lineage, serial, changes, len(survey.decisions) - len(acting), survey.specs.folders, bool(target))
 
 
 def explain(project: Project, name: str) -> Change:
     """What would be done to one address and why, also when that is nothing. Raises as `make_plan` does."""
-    with _surveyed(project, [name], ()) as survey:
+    with _reading(project) as reading:
+        survey = _survey(reading, [name], ())
         chosen = named("ADDRESS", [name], {decision.address for decision in survey.decisions})
         if len(chosen) > 1:
             raise Refused(f"{name} has several instances", "Name one of them: " + ", ".join(sorted(chosen)))
@@ -51,21 +71,32 @@ def explain(project: Project, name: str) -> Change:
 
 
 @contextmanager
-def _surveyed(project: Project, target: Collection[str], replace: Collection[str]) -> Iterator[Survey]:
+def _reading(project: Project) -> Iterator[Reading]:
     _have_state(project.state)
     with collector_paused():
         with open_snapshot(project.state) as snapshot:
             snapshot.freeze()  # the plan's serial must be that of what it was made from
             digests = Digests(project.root, snapshot.witnesses())
-            specs = read_specs(project, snapshot, digests)
-            instances, recorded = _targeted(specs.instances, snapshot.recorded(project.workspace), target)
-            requested = named("-replace", replace, {instance.address for instance in instances}) if replace else set()
-            world = look(instances, recorded, project.root, digests)
-            if world.problems:
-                raise SpecInvalid(list(_placed(project, specs, world.problems)))
-            yield Survey(snapshot, project.workspace, specs, recorded, world, decide(instances, recorded, world.observed, requested))
+            reading = Reading(project, snapshot, digests, configuration_key(project, digests))
+            yield reading
         # After the last read, so that this writer is alone and leaves no write-ahead log behind.
-        _keep(project.state, specs, digests)
+        _keep(reading)
+
+
+def _standing_proof(reading: Reading, serial: int) -> Proof | None:
+    proof = kept_proof(reading.snapshot, reading.project.workspace)
+    return proof if proof and stands(proof, reading.key, serial, reading.project.root, reading.digests) else None
+
+
+def _survey(reading: Reading, target: Collection[str], replace: Collection[str]) -> Survey:
+    project, snapshot = reading.project, reading.snapshot
+    specs = reading.specs = read_specs(project, snapshot, reading.key)
+    instances, recorded = _targeted(specs.instances, snapshot.recorded(project.workspace), target)
+    requested = named("-replace", replace, {instance.address for instance in instances}) if replace else set()
+    world = look(instances, recorded, project.root, reading.digests)
+    if world.problems:
+        raise SpecInvalid(list(_placed(project, specs, world.problems)))
+    return Survey(snapshot, project.workspace, specs, recorded, world, decide(instances, recorded, world.observed, requested))
 
 
 def _have_state(path: Path) -> None:
@@ -139,14 +170,16 @@ def _wanted(change: Change, instance: Wanted, detail: Detail, seen: Observed) ->
     )
 
 
-def _keep(state: Path, specs: Specs, digests: Digests) -> None:
-    """Keep what was read for the next plan. It costs time only when it is lost, so a state that cannot be written is no reason to stop."""
-    if specs.fresh is None and not digests.learned:
+def _keep(reading: Reading) -> None:
+    """Keep what was found out for the next plan. It costs time only when it is lost, so a state that cannot be written is no reason to stop."""
+    fresh = reading.specs if reading.specs is not None and reading.specs.fresh is not None else None
+    if fresh is None and reading.proof is None and not reading.digests.learned:
         return
     from reconciler.state.store import Store
 
-    with suppress(StateUnwritable), Store(state) as store:
-        if digests.learned:
-            store.keep_witnesses(digests.learned.values())
-        if specs.fresh is not None:
-            store.keep_configuration(specs.key, specs.body(), specs.detail_rows())
+    with suppress(StateUnwritable), Store(reading.project.state) as store:
+        store.keep_witnesses(reading.digests.learned.values())
+        if fresh is not None:
+            store.keep_configuration(fresh.key, fresh.body(), fresh.detail_rows())
+        if reading.proof is not None:
+            store.keep_proof(reading.project.workspace, body_of(reading.proof))

@@ -58,9 +58,8 @@ class Specs:
         return [(address, json.dumps(detail, ensure_ascii=False)) for address, detail in (self.fresh or {}).items()]
 
 
-def read_specs(project: Project, snapshot: Snapshot, digests: Digests) -> Specs:
-    """Raises SpecInvalid with every problem."""
-    key = _key(project, digests)
+def read_specs(project: Project, snapshot: Snapshot, key: str) -> Specs:
+    """The instances of the configuration with this key. Raises SpecInvalid with every problem."""
     kept = snapshot.configuration(key)
     if kept is None:
         return _parse(project, snapshot, key)
@@ -71,7 +70,8 @@ def read_specs(project: Project, snapshot: Snapshot, digests: Digests) -> Specs:
     return Specs(key, instances, tuple(body["folders"]), snapshot, None)
 
 
-def _key(project: Project, digests: Digests) -> str:
+def configuration_key(project: Project, digests: Digests) -> str:
+    """Of everything that decides what the specs mean. Raises OSError when a file cannot be read."""
     files = [path.relative_to(project.root).as_posix() for path in spec_files(project.root)]
     code = Path(__file__).parent
     readers = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for pattern in _CODE for path in sorted(code.glob(pattern))]

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy
@@ -25,8 +26,9 @@ NO_CHANGES = "No changes. All 4 jobs are up to date.\n"
 
 @pytest.fixture
 def applied(project: Path, reconciler: Reconciler) -> Path:
-    """The project after its first apply, with every file quiet, as on the next day."""
+    """The project after its first apply, and after a plan that has found nothing to do and remembers it."""
     assert reconciler("apply", "-auto-approve").code == 0
+    assert reconciler("plan", "-detailed-exitcode").code == 0
     return project
 
 
@@ -71,6 +73,20 @@ def test_one_byte_of_an_input_reruns_just_its_job_and_names_the_intake(applied: 
     assert "# (intake changed: specs/data/diabetes/2026-10.csv)" in reconciler("plan").out
     assert "Apply complete! 1 scored, 0 failed, 3 unchanged." in reconciler("apply", "-auto-approve").out
     assert reconciler("plan").out == NO_CHANGES
+
+
+def test_what_a_limited_plan_has_seen_is_news_for_the_next_whole_one(applied: Path, reconciler: Reconciler) -> None:
+    time.sleep(2.1)  # quiet files: their digests are kept, by either plan
+    assert reconciler("plan").out == NO_CHANGES
+    edit(Path("specs/data/wine.csv"), "B-001,14.23", "B-001,13.23")
+    time.sleep(2.1)
+    assert "1 to rerun" in reconciler("plan", "-target=job.wine").out
+    assert planned(reconciler) == {"job.wine": ("rerun", ["intake changed"])}
+
+
+def test_a_file_added_to_a_model_folder_is_a_replaced_model(applied: Path, reconciler: Reconciler) -> None:
+    Path("specs/models/wine/README.md").write_text("Made of Italian wines.\n")
+    assert planned(reconciler) == {"job.wine": ("rerun", ["model replaced"])}
 
 
 def test_a_replaced_model_reruns_just_its_jobs_and_names_the_model(applied: Path, reconciler: Reconciler) -> None:

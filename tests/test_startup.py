@@ -17,7 +17,7 @@ code = run(sys.argv[1:])
 print(json.dumps({"code": code, "modules": sorted(set(sys.modules) - before)}))
 """
 READS_NO_STATE = {"cli", "diagnostic", "errors", "version", "view"}
-PLANS = READS_NO_STATE | {"collector", "digests", "fingerprint", "plan", "planning", "project", "refresh", "spec", "state", "wanted"}
+PLANS = READS_NO_STATE | {"collector", "digests", "fingerprint", "plan", "planning", "project", "proof", "refresh", "spec", "state", "wanted"}
 
 
 def loaded(*args: str, cwd: Path) -> list[str]:

@@ -106,6 +106,7 @@ _M001 = (
         inode INTEGER NOT NULL,
         digest TEXT NOT NULL
     ) STRICT, WITHOUT ROWID""",
+    "CREATE TABLE proofs (workspace TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT",
     "CREATE TABLE configurations (key TEXT PRIMARY KEY, used_at REAL NOT NULL, body TEXT NOT NULL) STRICT",
     """CREATE TABLE configured_instances (
         key TEXT NOT NULL REFERENCES configurations(key) ON DELETE CASCADE,

@@ -140,10 +140,11 @@ class Snapshot:
         """Every address the state knows in the workspace, with its current and its latest run."""
         found = {}
         with self._told():
-            others = {address: _new(Facts, facts) for address, *facts in self._db.execute(_OTHER_LATEST, (workspace,))}
-            for address, digest, *facts in self._db.execute(_CURRENT, (workspace,)):
-                current = None if facts[0] is None else _new(Facts, facts)
-                found[address] = _new(Recorded, (address, current, others.get(address, current), digest))
+            others = {row[0]: _new(Facts, row[1:]) for row in self._db.execute(_OTHER_LATEST, (workspace,))}
+            for row in self._db.execute(_CURRENT, (workspace,)):
+                address = row[0]
+                current = None if row[2] is None else _new(Facts, row[2:])
+                found[address] = _new(Recorded, (address, current, others.get(address, current), row[1]))
         return found
 
     def metadata(self, workspace: str, address: str) -> dict[str, Any]:
@@ -187,6 +188,11 @@ class Snapshot:
         with self._told():
             rows = self._db.execute("SELECT path, size, mtime_ns, ctime_ns, inode, digest FROM witnesses")
             return {row[0]: _new(Witness, row) for row in rows}
+
+    def proof(self, workspace: str) -> str | None:
+        """What the last plan that found nothing to do has kept (see `reconciler.proof`)."""
+        rows = self._rows("SELECT body FROM proofs WHERE workspace = ?", workspace)
+        return str(rows[0][0]) if rows else None
 
     def configuration(self, key: str) -> str | None:
         """What was parsed and validated before, by everything that decides the result."""

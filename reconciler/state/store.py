@@ -178,6 +178,10 @@ class Store:
                 "INSERT OR REPLACE INTO witnesses (path, size, mtime_ns, ctime_ns, inode, digest) VALUES (?, ?, ?, ?, ?, ?)", learned
             )
 
+    def keep_proof(self, workspace: str, body: str) -> None:
+        with _immediate(self._db.conn, self.path):
+            self._db["proofs"].upsert({"workspace": workspace, "body": body}, pk="workspace")
+
     def keep_configuration(self, key: str, body: str, instances: Sequence[tuple[str, str]]) -> None:
         with _immediate(self._db.conn, self.path):
             self._db["configurations"].upsert({"key": key, "used_at": time.time(), "body": body}, pk="key")
