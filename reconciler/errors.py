@@ -5,6 +5,7 @@ ReconcilerError                 1
 ├── Refused                     1    a command that must not go on (no approval, no such address, …)
 ├── StateError                  1
 │   ├── StateCorrupt            1    the database is not one, or is damaged
+│   ├── StateUnreadable         1    a folder, or a file that may not be read
 │   ├── StateNewer              1    written by a later release
 │   ├── StateLocked             1    somebody else is applying
 │   └── StateUnwritable         1    a read-only folder, a full disk
@@ -59,6 +60,10 @@ class StateError(ReconcilerError):
 
 class StateCorrupt(StateError):
     """The file is not a state database, or is damaged."""
+
+
+class StateUnreadable(StateError):
+    """There is something at the state's path, and the system does not let it be read."""
 
 
 class StateNewer(StateError):

@@ -1,6 +1,7 @@
 """The state as it is read. The rule here: reading never locks, never waits and never writes."""
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from reconciler.digests import Witness
-from reconciler.errors import StateCorrupt, StateNewer
+from reconciler.errors import StateCorrupt, StateNewer, StateUnreadable
 from reconciler.state.lifecycle import OPEN, Status
 from reconciler.state.record import Event, Facts, Recorded, Run
 
@@ -46,13 +47,17 @@ class Holder(NamedTuple):
 
 
 def open_snapshot(path: Path) -> "Snapshot":
-    """The state at `path`, empty when there is none yet. Raises StateCorrupt and StateNewer."""
-    if not path.exists():
-        return Snapshot(_blank(), path)
+    """The state at `path`, empty when there is none yet. Raises StateCorrupt, StateUnreadable and StateNewer."""
     try:
-        # A reader beside a writer must see the write-ahead log, so never `immutable`.
-        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
-    except sqlite3.OperationalError as error:
+        if not path.exists():
+            return Snapshot(_blank(), path)
+        path.open("rb").close()  # SQLite would not say why
+    except OSError as error:
+        detail = f"The system says: {error.strerror}. Check the path and its permissions, or name another database with -state=PATH."
+        raise StateUnreadable(f"The state {path} cannot be read", detail) from None
+    try:
+        db = _connected(path)
+    except sqlite3.DatabaseError as error:
         raise corrupt(path, error) from None
     try:
         _check(db, path)
@@ -62,9 +67,29 @@ def open_snapshot(path: Path) -> "Snapshot":
     return Snapshot(db, path)
 
 
+def _connected(path: Path) -> sqlite3.Connection:
+    def connect(mode: str) -> sqlite3.Connection:
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, isolation_level=None, check_same_thread=False)
+        try:
+            db.execute("PRAGMA query_only = 1")
+            db.execute("SELECT 1 FROM sqlite_schema")
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    try:
+        # A reader beside a writer must see the write-ahead log, so `immutable` is only for where there is none,
+        return connect("mode=ro")
+    except sqlite3.OperationalError:
+        if os.access(path.parent, os.W_OK) or path.with_name(f"{path.name}-wal").exists():
+            raise
+        # and none can be made by us: someone who may only look, or a read-only disk.
+        return connect("immutable=1")
+
+
 def _check(db: sqlite3.Connection, path: Path) -> None:
     try:
-        db.execute("PRAGMA query_only = 1")
         steps = {row[0] for row in db.execute("SELECT name FROM _sqlite_migrations WHERE migration_set = 'reconciler'")}
     except sqlite3.DatabaseError as error:
         raise corrupt(path, error) from None

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.digests import Witness
-from reconciler.errors import StateCorrupt, StateError, StateLocked, StateNewer, StateUnwritable
+from reconciler.errors import StateCorrupt, StateError, StateLocked, StateNewer, StateUnreadable, StateUnwritable
 from reconciler.state.lifecycle import Status
 from reconciler.state.record import Run
 from reconciler.state.snapshot import Snapshot, open_snapshot
@@ -329,7 +329,7 @@ DAMAGES = {
     another_database: (StateCorrupt, _RESTORE),
     header_overwritten: (StateCorrupt, _RESTORE),
     cut_short: (StateCorrupt, _RESTORE),
-    folder: (StateCorrupt, _RESTORE),
+    folder: (StateUnreadable, "Is a directory. Check the path and its permissions, or name another database with -state=PATH."),
     from_a_later_release: (StateNewer, "Nothing was changed. Install the later release, or name another database with -state=PATH."),
 }
 
