@@ -47,13 +47,17 @@ def file_digest(path: str | os.PathLike[str]) -> str:
 
 
 def folder_files(folder: Path) -> list[Path]:
-    """Every file that is part of a folder's content, in a stable order; hidden files and caches are not."""
-    found = [
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and not any(part.startswith(".") or part == "__pycache__" for part in path.relative_to(folder).parts)
-    ]
+    """Every file that is part of a folder's content, in a stable order; hidden files and caches are not. Raises OSError."""
+    found: list[Path] = []
+    for top, folders, files in os.walk(folder, onerror=_raised):
+        folders[:] = [name for name in folders if not name.startswith(".") and name != "__pycache__"]
+        found += [path for name in files if not name.startswith(".") and name != "__pycache__" and (path := Path(top, name)).is_file()]
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def _raised(error: OSError) -> None:
+    """A folder that cannot be read must not look like an empty one."""
+    raise error
 
 
 def listing_digest(digests: dict[str, str]) -> str:

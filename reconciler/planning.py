@@ -101,10 +101,10 @@ def _survey(reading: Reading, target: Collection[str], replace: Collection[str])
 
 def _have_state(path: Path) -> None:
     """Make the database on the first plan, so that what is read from now on is kept; a folder that cannot be written is no reason to stop."""
-    if not path.exists():
-        from reconciler.state.store import Store
+    with suppress(StateUnwritable, OSError):  # what cannot even be looked for is told by the one who reads it
+        if not path.exists():
+            from reconciler.state.store import Store
 
-        with suppress(StateUnwritable):
             Store(path).close()
 
 

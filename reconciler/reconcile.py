@@ -16,6 +16,7 @@ from reconciler.apply.change import Doer, Seen
 from reconciler.apply.event import Ended, Listener
 from reconciler.apply.pool import do_all
 from reconciler.apply.provenance import provenance
+from reconciler.apply.request import as_written
 from reconciler.apply.runner import Runner, Wait, poll_wait
 from reconciler.digests import Digests
 from reconciler.embedded import deployment_id, embedded_client
@@ -63,7 +64,8 @@ async def _apply(project: Project, plan: Plan, store: Store, listen: Listener, p
             present = digests.of(output) if output else None
             return Seen(digests.of(intake) if intake else None, model_digest(project.root, folder, digests), present)
         except OSError as error:
-            raise Refused("A file cannot be read", f"{error.filename}: {error.strerror}. Check the path and its permissions.") from None
+            detail = f"{error.filename}: {error.strerror}. Check the path and its permissions."
+            raise Refused("A file cannot be read", as_written(detail, project.root)) from None
 
     def is_same(run: Run) -> bool:
         seen = look(run.intake["file"], run.model["deployment"], None)

@@ -37,7 +37,7 @@ def look(instances: Iterable[Wanted], recorded: Mapping[str, Recorded], root: Pa
             seen = None if intake is None else digests.of(intake)
             observed[address] = Observed(seen, model, None if output is None else digests.of(output))
         except OSError as error:
-            problems[address] = _unreadable(error)
+            problems[address] = _unreadable(error, root)
         else:
             if seen is None:
                 absent.append(instance)
@@ -69,11 +69,12 @@ def _model(root: Path, folder: str, digests: Digests) -> str | Diagnostic:
     except ModelError as error:
         return Diagnostic(error.summary, error.detail)
     except OSError as error:
-        return _unreadable(error)
+        return _unreadable(error, root)
 
 
-def _unreadable(error: OSError) -> Diagnostic:
-    return Diagnostic("A file cannot be read", f"{error.filename}: {error.strerror}. Check the path and its permissions.")
+def _unreadable(error: OSError, root: Path) -> Diagnostic:
+    file = str(error.filename).removeprefix(f"{root}/")
+    return Diagnostic("A file cannot be read", f"{file}: {error.strerror}. Check the path and its permissions.")
 
 
 def _no_intake(intake: str | None) -> Diagnostic:

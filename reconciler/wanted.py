@@ -1,6 +1,7 @@
 """The specs as the instances that should exist. The rule here: what was parsed and validated is kept, keyed by everything that decides the result.
 
-A key holds the content of every spec file, the workspace, the variables and the code that reads them; a hit needs no YAML, no pydantic, no rules.
+A key holds the content of every spec file, the project's folder (an absolute path inside of it is a relative one), the workspace, the variables, the
+release and the code that reads, compares and decides (a proof stands on the key, see `proof.py`); a hit needs no YAML, no pydantic, no rules.
 """
 
 import json
@@ -14,13 +15,14 @@ from reconciler.errors import Refused
 from reconciler.fingerprint import value_digest
 from reconciler.plan.planner import Wanted
 from reconciler.project import Project
-from reconciler.spec.files import spec_files
+from reconciler.spec.files import spec_files, unreadable
 from reconciler.state.snapshot import Snapshot
+from reconciler.version import VERSION
 
 if TYPE_CHECKING:
     from reconciler.spec.loader import Configuration
 
-_CODE = ("options.py", "settings.py", "wanted.py", "engine/capability.py", "spec/*.py")
+_CODE = ("*.py", "engine/capability.py", "plan/*.py", "spec/*.py")
 
 
 class Detail(NamedTuple):
@@ -71,11 +73,21 @@ def read_specs(project: Project, snapshot: Snapshot, key: str) -> Specs:
 
 
 def configuration_key(project: Project, digests: Digests) -> str:
-    """Of everything that decides what the specs mean. Raises OSError when a file cannot be read."""
+    """Of everything that decides what the specs mean. Raises SpecInvalid when a file cannot be read."""
     files = [path.relative_to(project.root).as_posix() for path in spec_files(project.root)]
+    contents = {file: _content(file, digests) for file in files}
     code = Path(__file__).parent
     readers = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for pattern in _CODE for path in sorted(code.glob(pattern))]
-    return value_digest([project.workspace, dict(project.variables), {file: digests.of(file) for file in files}, readers])
+    # The release too: a package may be built with one time for all of its files.
+    decided_by = [VERSION, str(project.root.absolute()), project.workspace, dict(project.variables), readers]
+    return value_digest([*decided_by, contents])
+
+
+def _content(file: str, digests: Digests) -> str | None:
+    try:
+        return digests.of(file)
+    except OSError as error:
+        raise unreadable(file, error) from None
 
 
 def load_specs(project: Project) -> "Configuration":

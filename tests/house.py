@@ -37,8 +37,22 @@ def child(*args: str, cwd: Path) -> "subprocess.Popen[str]":
     )
 
 
+# Root may read and write everything, whatever the permissions; this drops what makes it so (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH).
+_BOUND_BY_PERMISSIONS = """
+import ctypes, os, sys
+for capability in (1, 2):
+    ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)
+os.execv(sys.executable, [sys.executable, "-m", "reconciler", *sys.argv[1:]])
+"""
+
+
+def run_bound_by_permissions(*args: str, cwd: Path) -> Said:
+    """The program as a user whom file permissions bind, also when the tests are run by root."""
+    return run_child("-c", _BOUND_BY_PERMISSIONS, *args, cwd=cwd)
+
+
 def run_child(*args: str, cwd: Path) -> Said:
-    """The same, waited for."""
+    """A child, waited for."""
     with child(*args, cwd=cwd) as process:
         said, _ = process.communicate()
     return Said(process.returncode, said, "")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy
 import pytest
-from house import Reconciler, child, remote_jobs
+from house import Reconciler, child, remote_jobs, run_bound_by_permissions
 
 from reconciler.state.lifecycle import Status
 from reconciler.state.snapshot import open_snapshot
@@ -333,6 +333,58 @@ def test_no_secret_is_written_or_said(project: Path, reconciler: Reconciler, mon
     for secret in ("s3cr3t-from-the-environment", "pl41n-s3cr3t", "p4ssw0rd", "AKIA-PLAIN"):
         assert secret.encode() not in written
         assert not any(secret in item.out + item.err for item in said)
+
+
+def test_who_may_only_read_the_state_sees_the_plan_and_the_records(applied: Path) -> None:
+    for journal in Path("state").glob("reconciler.db-*"):
+        journal.unlink()  # a reader's, empty
+    Path("state").chmod(0o555)
+    try:
+        assert run_bound_by_permissions("plan", cwd=applied) == (0, NO_CHANGES, "")
+        assert "job.wine" in run_bound_by_permissions("output", cwd=applied).out
+        said = run_bound_by_permissions("apply", "-auto-approve", "-replace=job.wine", cwd=applied)
+        assert said.code == 1
+        assert "cannot be written" in said.out
+    finally:
+        Path("state").chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("specs/deployments.yaml", "on specs/deployments.yaml"),
+        ("specs/more", "on specs/more"),
+        ("specs/models/wine/more", "specs/models/wine/more: Permission denied"),
+        ("specs/data/wine.csv", "specs/data/wine.csv: Permission denied"),
+        ("state/reconciler.db", "The state state/reconciler.db cannot be read"),
+    ],
+    ids=["spec", "folder-of-specs", "folder-of-a-model", "intake", "state"],
+)
+def test_what_may_not_be_read_is_named_and_is_never_taken_for_gone(path: str, told: str, applied: Path) -> None:
+    if not Path(path).exists():
+        Path(path).mkdir()
+    Path(path).chmod(0o000)
+    try:
+        said = run_bound_by_permissions("plan", cwd=applied)
+    finally:
+        Path(path).chmod(0o755)
+    assert said.code == 1
+    assert told in said.out
+    assert "Traceback" not in said.out
+    assert "Plan:" not in said.out
+
+
+def test_an_absolute_path_means_the_same_file_when_the_project_and_its_state_are_copied(
+    applied: Path, tmp_path_factory: pytest.TempPathFactory, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit(JOBS, "file: specs/data/wine.csv", f"file: {applied / 'specs/data/wine.csv'}")
+    assert reconciler("plan").out == NO_CHANGES
+    copy = tmp_path_factory.mktemp("copy") / "project"
+    shutil.copytree(applied, copy)
+    monkeypatch.chdir(copy)
+    with Path("specs/data/wine.csv").open("a") as file:
+        file.write("\n")
+    assert reconciler("plan").out == NO_CHANGES  # what the spec names is still the first project's file
 
 
 def test_predictions_equal_those_of_the_models_own_library(applied: Path) -> None:

@@ -95,7 +95,7 @@ def open_document(path: FilePath, file: str) -> Document:
             return _broken(file, "File too large", f"The file has {size:,} bytes; at most {LARGEST:,} are read. Use for_each, or several files.")
         content = path.read_bytes()
     except OSError as error:
-        return _broken(file, "Unreadable file", f"The file cannot be read: {error.strerror}.")
+        return _broken(file, "Unreadable file", f"It cannot be read: {error.strerror}. Check its permissions.")
     return parse_document(content, file)
 
 
