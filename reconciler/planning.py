@@ -63,8 +63,8 @@ def make_plan(project: Project, *, target: Collection[str] = (), replace: Collec
 def explain(project: Project, name: str) -> Change:
     """What would be done to one address and why, also when that is nothing. Raises as `make_plan` does."""
     with _reading(project) as reading:
-        survey = _survey(reading, [name], ())
-        chosen = named("ADDRESS", [name], {decision.address for decision in survey.decisions})
+        survey = _survey(reading, [name], (), option="why")
+        chosen = named("why", [name], {decision.address for decision in survey.decisions})
         if len(chosen) > 1:
             raise Refused(f"{name} has several instances", "Name one of them: " + ", ".join(sorted(chosen)))
         return next(_described(survey, [decision for decision in survey.decisions if decision.address in chosen]))
@@ -88,10 +88,10 @@ def _standing_proof(reading: Reading, serial: int) -> Proof | None:
     return proof if proof and stands(proof, reading.key, serial, reading.project.root, reading.digests) else None
 
 
-def _survey(reading: Reading, target: Collection[str], replace: Collection[str]) -> Survey:
+def _survey(reading: Reading, target: Collection[str], replace: Collection[str], *, option: str = "-target") -> Survey:
     project, snapshot = reading.project, reading.snapshot
     specs = reading.specs = read_specs(project, snapshot, reading.key)
-    instances, recorded = _targeted(specs.instances, snapshot.recorded(project.workspace), target)
+    instances, recorded = _targeted(specs.instances, snapshot.recorded(project.workspace), target, option)
     requested = named("-replace", replace, {instance.address for instance in instances}) if replace else set()
     world = look(instances, recorded, project.root, reading.digests)
     if world.problems:
@@ -108,10 +108,12 @@ def _have_state(path: Path) -> None:
             Store(path).close()
 
 
-def _targeted(wanted: Sequence[Wanted], recorded: Mapping[str, Recorded], target: Collection[str]) -> tuple[Sequence[Wanted], Mapping[str, Recorded]]:
+def _targeted(
+    wanted: Sequence[Wanted], recorded: Mapping[str, Recorded], target: Collection[str], option: str
+) -> tuple[Sequence[Wanted], Mapping[str, Recorded]]:
     if not target:
         return wanted, recorded
-    chosen = with_upstream(named("-target", target, {instance.address for instance in wanted} | set(recorded)), wanted)
+    chosen = with_upstream(named(option, target, {instance.address for instance in wanted} | set(recorded)), wanted)
     return [i for i in wanted if i.address in chosen], {address: recorded[address] for address in recorded if address in chosen}
 
 

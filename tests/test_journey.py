@@ -255,6 +255,28 @@ def test_an_address_that_is_not_known_is_refused_with_the_nearest(applied: Path,
         assert "Did you mean job.wine?" in " ".join(said.err.split())
 
 
+def test_an_address_is_refused_in_the_name_of_what_took_it(applied: Path, reconciler: Reconciler) -> None:
+    assert 'why takes job.NAME or job.NAME["key"].' in reconciler("why", "wime").err
+    assert '-target takes job.NAME or job.NAME["key"].' in reconciler("plan", "-target=job.wime").err
+
+
+def test_a_variables_file_that_gives_no_value_is_refused(project: Path, reconciler: Reconciler) -> None:
+    Path("v.yaml").write_text("outputs:\n")  # it would be the text "null"
+    said = reconciler("plan", "-var-file=v.yaml")
+    assert (said.code, said.out) == (1, "")
+    assert "v.yaml gives no value to outputs" in said.err
+
+
+def test_a_working_folder_that_is_gone_is_told(tmp_path: Path, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    said = reconciler("plan")
+    assert said.code == 1
+    assert "The working folder no longer exists" in said.err
+
+
 def test_replace_reruns_and_target_limits(applied: Path, reconciler: Reconciler) -> None:
     said = reconciler("plan", "-replace=job.wine")
     assert "# (requested)" in said.out
@@ -313,8 +335,10 @@ def test_an_interrupted_apply_goes_on_when_it_is_run_again(stop: signal.Signals,
     assert process.returncode in (1, 130)
     assert "Interrupted" in said
     assert "Traceback" not in said
+    edit(JOBS, "The cultivar that a wine was made of", "The grape")
     assert planned(reconciler)["job.wine"] == ("resume", ["interrupted"])
     assert reconciler("apply", "-auto-approve").code == 0
+    assert reconciler("plan").out == NO_CHANGES  # the new description was taken over together with the run
     with open_snapshot(Path("state/reconciler.db")) as state:
         assert [run.status for run in state.runs("local", "job.wine")] == [Status.DELIVERED]
     assert [status for path, status in remote_jobs(project) if "wine" in path] == ["COMPLETED"]

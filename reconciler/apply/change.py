@@ -51,7 +51,10 @@ class Doer:
     async def _by_action(self, change: Change) -> tuple[Outcome, Run | None]:
         store = self.runner.store
         if change.action is Action.RESUME:
-            return "scored", await self.runner.resume(self._open_run(change))
+            run = await self.runner.resume(self._open_run(change))
+            if change.after and change.after.metadata != store.snapshot.metadata(self.workspace, change.address):
+                store.update(self.workspace, change.address, change.after.metadata)
+            return "scored", run
         if change.open_run:
             await self.runner.abort(self._open_run(change), "Aborted: the specs changed while it was open.")
         if change.after is None:

@@ -78,6 +78,9 @@ def run(argv: Sequence[str] | None = None) -> int:
         return code if isinstance(code, int) else 0
     except ReconcilerError as error:
         return _tell(error, args)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 1
     except click.ClickException as error:
         click.echo(f"Error: {error.format_message()}", err=True)
         if isinstance(error, click.UsageError) and error.ctx is not None:

@@ -41,8 +41,12 @@ class Session:
 
 
 def open_session(state: str, workspace: str, no_color: bool, var: Sequence[str] = (), var_file: Sequence[str] = ()) -> Session:
-    """Raises Refused when a variable is not given as NAME=VALUE."""
-    return Session(Project(Path.cwd(), Path(state), workspace, _variables(var, var_file)), no_color)
+    """Raises Refused when a variable is not given as NAME=VALUE, and when the working folder is gone."""
+    try:
+        root = Path.cwd()
+    except FileNotFoundError:
+        raise Refused("The working folder no longer exists", "It was removed or replaced. Change into the folder that holds specs/.") from None
+    return Session(Project(root, Path(state), workspace, _variables(var, var_file)), no_color)
 
 
 def _variables(given: Sequence[str], files: Sequence[str]) -> dict[str, str]:

@@ -14,4 +14,6 @@ def read_variables(path: Path) -> dict[str, str]:
     document = open_document(path, str(path))
     if document.diagnostics or document.value is None:
         raise SpecInvalid(document.diagnostics)
+    if empty := [name for name, value in document.value.items() if value is None]:
+        raise Refused(f"{path} gives no value to {', '.join(empty)}", 'Write a value behind the colon ("" for an empty text), or leave the name out.')
     return {name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for name, value in document.value.items()}

@@ -173,6 +173,14 @@ def test_usage_error_ends_with_1_and_names_the_help(args: list[str], message: st
     assert out == ""
 
 
+@pytest.mark.parametrize("args", [[], ["state"]], ids=["program", "group"])
+def test_without_a_command_the_help_is_told(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(args) == 1
+    out, err = capsys.readouterr()
+    assert (out, err[:6]) == ("", "Usage:")
+    assert "Try '" not in err
+
+
 def test_error_is_talk_and_with_json_data_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["show", "no-such-run"]) == 1
     assert capsys.readouterr() == ("", "\nError: No run no-such-run\n\n`reconciler history` names every run.\n")
