@@ -14,7 +14,7 @@ ReconcilerError                 1
 │   ├── ModelError              1    the deployment's folder or artifact
 │   └── Cancelled               1    the job was aborted while it ran
 ├── DeliveryError               1    the output cannot be put in its place
-├── ApplyFailed                 1    some jobs failed; the others are recorded
+├── Stopped                     1    the first interrupt: everything ended in order
 └── Interrupted               130    the second interrupt
 """
 
@@ -102,8 +102,8 @@ class DeliveryError(ReconcilerError):
     """The scored output cannot be put in its place; the previous output is untouched."""
 
 
-class ApplyFailed(ReconcilerError):
-    """Some jobs failed; all that succeeded is recorded."""
+class Stopped(ReconcilerError):
+    """The user interrupted, and everything ended in order."""
 
 
 class Interrupted(ReconcilerError):

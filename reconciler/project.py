@@ -7,9 +7,13 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Project:
-    """`root` is the folder that holds `specs/`; `variables` are texts that override defaults."""
+    """`root` is the folder that holds `specs/`; `variables` are texts that override defaults.
+
+    `offered` are texts of the environment: they count less, and one that no spec declares is not a mistake.
+    """
 
     root: Path
     state: Path
     workspace: str = "local"
     variables: Mapping[str, str] = field(default_factory=dict)
+    offered: Mapping[str, str] = field(default_factory=dict)

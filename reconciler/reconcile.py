@@ -6,10 +6,11 @@ the world ─ observed ──┘                          each step durable in t
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from reconciler.api.client import Client
 from reconciler.apply.change import Doer, Seen
@@ -20,7 +21,7 @@ from reconciler.apply.request import as_written
 from reconciler.apply.runner import Runner, Wait, poll_wait
 from reconciler.digests import Digests
 from reconciler.embedded import deployment_id, embedded_client
-from reconciler.errors import ReconcilerError, Refused
+from reconciler.errors import Interrupted, ReconcilerError, Refused, Stopped
 from reconciler.plan.plan import Plan
 from reconciler.project import Project
 from reconciler.refresh import model_digest
@@ -51,9 +52,18 @@ def apply_plan(project: Project, plan: Plan, listen: Listener, *, parallelism: i
         if not plan.changes:
             return []
         try:
-            return asyncio.run(_apply(project, plan, store, listen, parallelism, edges))
+            return asyncio.run(_stoppable(_apply(project, plan, store, listen, parallelism, edges)))
+        except KeyboardInterrupt:  # asyncio turns the first one into a cancellation, which `_stoppable` has met
+            raise Interrupted("Interrupted twice", "What was recorded is safe; run apply again to go on.") from None
         except BaseExceptionGroup as group:
             raise _first(group) from None
+
+
+async def _stoppable(applying: Coroutine[Any, Any, list[Ended]]) -> list[Ended]:
+    try:
+        return await applying
+    except asyncio.CancelledError:
+        raise Stopped("Interrupted", "The runs that were open are recorded as such; run apply again to go on with them.") from None
 
 
 async def _apply(project: Project, plan: Plan, store: Store, listen: Listener, parallelism: int, edges: Edges) -> list[Ended]:

@@ -79,7 +79,7 @@ def configuration_key(project: Project, digests: Digests) -> str:
     code = Path(__file__).parent
     readers = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for pattern in _CODE for path in sorted(code.glob(pattern))]
     # The release too: a package may be built with one time for all of its files.
-    decided_by = [VERSION, str(project.root.absolute()), project.workspace, dict(project.variables), readers]
+    decided_by = [VERSION, str(project.root.absolute()), project.workspace, dict(project.variables), dict(project.offered), readers]
     return value_digest([*decided_by, contents])
 
 
@@ -96,7 +96,14 @@ def load_specs(project: Project) -> "Configuration":
     from reconciler.engine.capability import refusals
     from reconciler.spec.loader import load
 
-    return load(project.root, workspace=project.workspace, variables=project.variables, refusals=refusals, local_types=SERVED_TYPES)
+    return load(
+        project.root,
+        workspace=project.workspace,
+        variables=project.variables,
+        offered=project.offered,
+        refusals=refusals,
+        local_types=SERVED_TYPES,
+    )
 
 
 def _parse(project: Project, snapshot: Snapshot, key: str) -> Specs:

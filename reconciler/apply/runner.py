@@ -28,8 +28,8 @@ IsSame = Callable[[Run], bool]
 
 
 async def poll_wait(elapsed_s: float) -> None:
-    """Look often at a young job, at most once a second at an old one."""
-    await asyncio.sleep(min(1.0, max(0.02, elapsed_s / 20)))
+    """Look often at a young job, and at an old one once a second: some 30 looks in the first minute."""
+    await asyncio.sleep(min(1.0, max(0.02, elapsed_s / 8)))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from reconciler.cli.command import Group, option
-from reconciler.errors import Interrupted, ReconcilerError
+from reconciler.errors import ReconcilerError, Stopped
 from reconciler.version import VERSION
 from reconciler.view.paint import paint_for
 
@@ -87,7 +87,7 @@ def run(argv: Sequence[str] | None = None) -> int:
             click.echo(f"Try '{error.ctx.command_path} -help'.", err=True)
         return 1
     except (KeyboardInterrupt, click.Abort):
-        return _tell(Interrupted("Interrupted", "Nothing that was recorded is lost; run the command again to go on."), args)
+        return _tell(Stopped("Interrupted", "Nothing that was recorded is lost; run the command again."), args)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the interpreter's last flush is quiet
         return 1

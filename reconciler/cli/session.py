@@ -46,12 +46,16 @@ def open_session(state: str, workspace: str, no_color: bool, var: Sequence[str] 
         root = Path.cwd()
     except FileNotFoundError:
         raise Refused("The working folder no longer exists", "It was removed or replaced. Change into the folder that holds specs/.") from None
-    return Session(Project(root, Path(state), workspace, _variables(var, var_file)), no_color)
+    return Session(Project(root, Path(state), workspace, _variables(var, var_file), _offered()), no_color)
+
+
+def _offered() -> dict[str, str]:
+    return {name.removeprefix(_ENV_PREFIX): value for name, value in os.environ.items() if name.startswith(_ENV_PREFIX)}
 
 
 def _variables(given: Sequence[str], files: Sequence[str]) -> dict[str, str]:
-    """Environment, then files, then -var: the last one wins."""
-    found = {name.removeprefix(_ENV_PREFIX): value for name, value in os.environ.items() if name.startswith(_ENV_PREFIX)}
+    """Files in their order, then -var: the last one wins."""
+    found: dict[str, str] = {}
     if files:
         from reconciler.spec.given import read_variables
 

@@ -12,7 +12,13 @@ from reconciler.view.run import run_document, run_text
 @click.argument("prefix", required=False, default="")
 @state_options
 def list_addresses(prefix: str, state: str, workspace: str, no_color: bool) -> None:
-    """List the addresses that the state knows, all or those that begin with PREFIX."""
+    """List the addresses that the state knows, all or those that begin with PREFIX.
+
+    \b
+    Examples:
+      reconciler state list
+      reconciler state list job.diabetes
+    """
     session = open_session(state, workspace, no_color)
     with reading(session) as snapshot:
         addresses = sorted(snapshot.recorded(workspace))
@@ -24,7 +30,13 @@ def list_addresses(prefix: str, state: str, workspace: str, no_color: bool) -> N
 @option("-json", "as_json", is_flag=True, help="As JSON.")
 @state_options
 def show_address(address: str, as_json: bool, state: str, workspace: str, no_color: bool) -> None:
-    """Show what is recorded of one job: its current run, or its latest when none was delivered."""
+    """Show what is recorded of one job: its current run, or its latest when none was delivered.
+
+    \b
+    Examples:
+      reconciler state show wine
+      reconciler state show 'job.diabetes["2026-10"]' -json
+    """
     session = open_session(state, workspace, no_color)
     with reading(session) as snapshot:
         recorded = snapshot.recorded(workspace)

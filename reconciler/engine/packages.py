@@ -5,7 +5,8 @@ from contextlib import contextmanager
 
 from reconciler.errors import ScoringError
 
-INSTALL = "pip install 'reconciler[engine]'"
+# Not by its name alone: a registry may hold another project's package under it.
+INSTALL = "pip install '.[engine]' in a clone of reconciler"
 
 
 @contextmanager

@@ -1,9 +1,10 @@
 """Everything under specs/ to the instances of one workspace. The rule here: all problems at once, or a configuration without any."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 from reconciler.collector import collector_paused
 from reconciler.diagnostic import Diagnostic
@@ -33,11 +34,22 @@ class Configuration:
     deployments: dict[str, str]
 
 
+class Given(NamedTuple):
+    """Texts for variables: asked for by name, and offered to whoever declares them."""
+
+    asked: Mapping[str, str]
+    offered: Mapping[str, str]
+
+    def of(self, declared: Container[str]) -> dict[str, str]:
+        return {**{name: text for name, text in self.offered.items() if name in declared}, **self.asked}
+
+
 def load(
     root: Path,
     *,
     workspace: str = LOCAL,
     variables: Mapping[str, str] = _NONE_GIVEN,
+    offered: Mapping[str, str] = _NONE_GIVEN,
     refusals: Refusals | None = None,
     local_types: frozenset[str] | None = None,
 ) -> Configuration:
@@ -50,14 +62,14 @@ def load(
         raise SpecInvalid([Diagnostic("No specifications", detail)])
     with collector_paused():
         documents = [open_document(path, path.relative_to(root).as_posix()) for path in spec_files(root)]
-        return _configured(documents, root, workspace, variables, refusals, local_types)
+        return _configured(documents, root, workspace, Given(variables, offered), refusals, local_types)
 
 
 def _configured(
     documents: Sequence[Document],
     root: Path,
     name: str,
-    given: Mapping[str, str],
+    given: Given,
     refusals: Refusals | None,
     local_types: frozenset[str] | None,
 ) -> Configuration:
@@ -67,7 +79,7 @@ def _configured(
     if any(document.value is None for document in documents):
         problems.raise_if_any()  # what an unreadable file declares would be told as unknown everywhere else
     sections = merged(documents, problems)
-    variables = variable_values(sections["variables"], given, problems)
+    variables = variable_values(sections["variables"], given.of(sections["variables"]), problems)
     workspace = Workspace(name, sections, variables, problems)
     if not workspace.is_known:
         problems.raise_if_any()

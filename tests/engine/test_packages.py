@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.engine.packages import engine_packages
+from reconciler.engine.packages import INSTALL, engine_packages
 from reconciler.errors import ScoringError
 
 HEAVY = ("numpy", "pyarrow", "lightgbm", "onnx", "onnxruntime")
@@ -40,7 +40,7 @@ except ScoringError as error:
     print(error.summary, error.detail)
 """
     said = python(code)
-    assert said == f"The scoring engine is not installed The package {package} is missing. Run: pip install 'reconciler[engine]'"
+    assert said == f"The scoring engine is not installed The package {package} is missing. Run: {INSTALL}"
 
 
 def test_a_missing_library_is_a_sentence() -> None:
