@@ -32,6 +32,17 @@ class Caller:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What a job was started from; `definition` is the API's {id, name, createdBy} of that time."""
+
+    source: str = "Ad hoc API"
+    definition: dict[str, Any] | None = None
+
+
+AD_HOC = Origin()
+
+
+@dataclass(frozen=True)
 class Counts:
     """How far a job is. The columns of the table `jobs` have these names."""
 
@@ -59,6 +70,8 @@ class Job:
     hidden: str | None = None
     is_deleted: bool = False
     queue_position: int | None = None
+    definition: dict[str, Any] | None = None
+    ended: str | None = None
 
     @property
     def intake_path(self) -> str:
@@ -81,10 +94,21 @@ def line(event: str, time: datetime, **names: str) -> str:
     return LINES[event].format(time=moment.in_log(time), **names)
 
 
-def new_job(deployment_id: str, model_id: str | None, spec: dict[str, Any], caller: Caller, time: datetime) -> Job:
+def new_job(deployment_id: str, model_id: str | None, spec: dict[str, Any], caller: Caller, time: datetime, origin: Origin = AD_HOC) -> Job:
     """A job as it is accepted: files lie ready, so it is submitted to the queue at once."""
     logs = (line("created", time, user=caller.user, ip=caller.ip), line("submitted", time))
-    return Job(secrets.token_hex(12), "INITIALIZING", moment.rfc3339(time), caller.user, "Ad hoc API", deployment_id, model_id, spec, logs)
+    return Job(
+        id=secrets.token_hex(12),
+        status="INITIALIZING",
+        created=moment.rfc3339(time),
+        username=caller.user,
+        source=origin.source,
+        deployment_id=deployment_id,
+        model_id=model_id,
+        spec=spec,
+        logs=logs,
+        definition=origin.definition,
+    )
 
 
 def as_row(job: Job) -> dict[str, Any]:
@@ -102,6 +126,8 @@ def as_row(job: Job) -> dict[str, Any]:
         "output_place": job.output_place,
         "spec": json.dumps(job.spec),
         "logs": json.dumps(job.logs),
+        "definition_id": job.definition["id"] if job.definition else None,
+        "definition": json.dumps(job.definition) if job.definition else None,
     }
 
 
@@ -120,4 +146,6 @@ def from_row(row: Mapping[str, Any]) -> Job:
         hidden=row["hidden"],
         is_deleted=bool(row["is_deleted"]),
         queue_position=row["queue_position"],
+        definition=json.loads(row["definition"]) if row["definition"] else None,
+        ended=row["ended"],
     )

@@ -37,7 +37,7 @@ def _compared(column: str, sign: str) -> Callable[[list[datetime]], Clause]:
 
 
 def _nothing(values: list[Any]) -> Clause:
-    """For what no job of this service has: a definition, a prediction server."""
+    """For what no job of this service has: a prediction server."""
     return "0", []
 
 
@@ -58,7 +58,7 @@ _FILTERS: dict[str, tuple[parameters.Parser, Callable[[list[Any]], Clause]]] = {
     "deploymentId": (parameters.text, _any_of("deployment_id")),
     "modelId": (parameters.text, _any_of("model_id")),
     "jobId": (parameters.text, _any_of("id")),
-    "batchPredictionJobDefinitionId": (parameters.text, _nothing),
+    "batchPredictionJobDefinitionId": (parameters.text, _any_of("definition_id")),
     "hostname": (parameters.text, _nothing),
     "startDateTime": (parameters.time, _compared("created", ">=")),
     "endDateTime": (parameters.time, _compared("created", "<=")),

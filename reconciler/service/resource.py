@@ -18,7 +18,7 @@ def job_resource(job: Job, self_link: str) -> dict[str, Any]:
         "createdBy": {"userId": short_id(f"user:{job.username}"), "username": job.username, "fullName": None},
         "source": job.source,
         "batchJobType": job.spec["batchJobType"],
-        "batchPredictionJobDefinition": None,
+        "batchPredictionJobDefinition": job.definition,
         "monitoringBatchId": None,
         "hidden": job.hidden,
         "resultsDeleted": False,

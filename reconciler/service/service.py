@@ -12,7 +12,7 @@ from reconciler.engine.job import Progress, ScoringJob, Tally
 from reconciler.errors import ModelError, ServiceError
 from reconciler.fingerprint import value_digest
 from reconciler.service import admission, moment
-from reconciler.service.job import Caller, Job, new_job
+from reconciler.service.job import AD_HOC, Caller, Job, Origin, new_job
 from reconciler.service.listing import Selection
 from reconciler.service.lock import FolderLock
 from reconciler.service.refusal import Refusal
@@ -70,7 +70,7 @@ class Service:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
 
-    def submit(self, body: dict[str, Any], ip: str, key: str | None) -> Job:
+    def submit(self, body: dict[str, Any], ip: str, key: str | None, origin: Origin = AD_HOC) -> Job:
         """A new job, or the one that this idempotency key has made. Raises Refusal."""
         _, store, workers = self._parts()
         spec = admission.accepted_spec(body, _CORES)
@@ -80,7 +80,7 @@ class Service:
         if known:
             return known
         deployment = admission.scorable_deployment(spec, self.registry)
-        job = new_job(deployment.id, self._model_id(deployment), spec, Caller(user(), ip), self.clock())
+        job = new_job(deployment.id, self._model_id(deployment), spec, Caller(user(), ip), self.clock(), origin)
         stored = store.add(job, request, key)
         workers.notify()
         return stored

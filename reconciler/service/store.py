@@ -1,25 +1,15 @@
-"""The jobs, in SQLite. The rule here: every write is one `BEGIN IMMEDIATE` that is on disk before anyone can read it.
-
-One connection serves all threads, behind one lock. `Database.atomic()` is not used for writes: it opens a deferred transaction, which
-loses to a concurrent writer at once instead of waiting for it.
-"""
+"""The jobs, in SQLite. The rule here: every write is one `BEGIN IMMEDIATE` that is on disk before anyone can read it."""
 
 import json
-import sqlite3
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-
-from sqlite_utils.db import Database
 
 from reconciler.errors import ServiceError
 from reconciler.service import job as jobs
 from reconciler.service import moment
+from reconciler.service.database import Database
 from reconciler.service.job import Counts, Job
 from reconciler.service.listing import Selection
-from reconciler.service.migrations import MIGRATIONS
 from reconciler.service.refusal import Refusal
 from reconciler.service.status import Status, has_ended, is_lawful
 
@@ -37,13 +27,14 @@ _OPEN_AT = "SELECT id FROM jobs WHERE output_place = ? AND status IN ('INITIALIZ
 
 class Store:
     def __init__(self, path: Path, clock: moment.Clock) -> None:
-        self._connection = _opened(path)
-        self._lock = threading.Lock()
+        self.database = Database(path)
+        self._connection = self.database.connection
+        self._lock = self.database.lock
+        self._immediate = self.database.writing
         self._clock = clock
 
     def close(self) -> None:
-        with self._lock:
-            self._connection.close()
+        self.database.close()
 
     def get(self, job_id: str) -> Job | None:
         with self._lock:
@@ -130,22 +121,12 @@ class Store:
             connection.execute("UPDATE jobs SET hidden = ? WHERE id = ?", (hidden, job_id))
             return self._known(job_id)
 
-    @contextmanager
-    def _immediate(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                self._connection.rollback()
-                raise
-
     def _move(self, job: Job, status: Status, line: str, counts: Counts | None = None) -> Job:
         """The only place that changes a status; with no counts the job starts again from zero."""
         if not is_lawful(job.status, status):
             raise ServiceError("A job cannot change so", f"Job {job.id} is {job.status} and cannot become {status}.")
-        values = asdict(counts or Counts()) | {"status": status, "logs": json.dumps([*job.logs, line])}
+        ended = moment.rfc3339(self._clock()) if has_ended(status) else None
+        values = asdict(counts or Counts()) | {"status": status, "logs": json.dumps([*job.logs, line]), "ended": ended}
         settings = ", ".join(f"{name} = :{name}" for name in values)
         self._connection.execute(f"UPDATE jobs SET {settings} WHERE id = :id", values | {"id": job.id})
         return self._known(job.id)
@@ -170,20 +151,3 @@ class Store:
     def _find(self, job_id: str) -> Job | None:
         row = self._connection.execute(f"{_JOB} WHERE id = ?", (job_id,)).fetchone()
         return jobs.from_row(row) if row else None
-
-
-def _opened(path: Path) -> sqlite3.Connection:
-    try:
-        connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-    except sqlite3.Error as error:
-        raise ServiceError("The embedded service's database cannot be opened", f"{path}: {error}.") from error
-    try:
-        database = Database(connection)
-        database.enable_wal()
-        database.execute("PRAGMA synchronous = FULL")
-        MIGRATIONS.apply(database)
-    except sqlite3.Error as error:
-        connection.close()
-        raise ServiceError("The embedded service's database cannot be opened", f"{path}: {error}.") from error
-    connection.row_factory = sqlite3.Row
-    return connection
