@@ -140,3 +140,26 @@ def _m002_resources(db: Database) -> None:
         db.execute(statement)
     db.execute("CREATE INDEX definitions_next_run ON definitions (next_run) WHERE enabled")
     db.execute("CREATE INDEX dataset_versions_dataset ON dataset_versions (dataset_id, sequence)")
+
+
+# A job whose rows are uploaded: how far they are, whether it counts in the queue, whether a worker has it, whether its files are gone.
+_TRANSFERS = (
+    "ALTER TABLE jobs ADD COLUMN upload TEXT",
+    "ALTER TABLE jobs ADD COLUMN is_queued INTEGER NOT NULL DEFAULT 1",
+    "ALTER TABLE jobs ADD COLUMN is_scoring INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE jobs ADD COLUMN results_deleted INTEGER NOT NULL DEFAULT 0",
+    "CREATE INDEX jobs_files ON jobs (ended) WHERE results_deleted = 0 AND 'localFile' IN (intake_type, output_type)",
+)
+
+
+@MIGRATIONS(name="m003_transfers")
+def _m003_transfers(db: Database) -> None:
+    for statement in _TRANSFERS:
+        db.execute(statement)
+
+
+@MIGRATIONS(name="m004_dataset_intakes")
+def _m004_dataset_intakes(db: Database) -> None:
+    """A job scores the version that was the latest when it was submitted, also when a newer one comes while it waits."""
+    db.execute("ALTER TABLE jobs ADD COLUMN dataset_version_id TEXT")
+    db.execute("ALTER TABLE jobs ADD COLUMN dataset_name TEXT")
