@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from reconciler.service.refusal import Refusal
 
@@ -80,7 +80,7 @@ class _Parts:
 
 
 async def receive(request: Request, write: Callable[[bytes], None]) -> Form:
-    """Raises Refusal 422 for what is no whole form with a file, and ClientDisconnect when the client goes away."""
+    """Raises Refusal: 422 for what is no whole form with a file, 400 when the client goes away, whom it will not reach."""
     parts = _Parts(write)
     try:
         parser = _parser(request, parts)
@@ -89,6 +89,8 @@ async def receive(request: Request, write: Callable[[bytes], None]) -> Form:
         parser.finalize()
     except FormParserError as error:
         raise Refusal(422, f"the body is not a multipart form: {error}") from None
+    except ClientDisconnect:
+        raise Refusal(400, "the client went away before the form was whole") from None
     if not parts.is_whole:
         raise Refusal(422, "the multipart form ends too early")
     if parts.form.file_name is None:
