@@ -89,7 +89,7 @@ class Service:
         self._transfers = Transfers(store, self._files, workers.notify, self._limits)
         self._running = lock, store, workers
         if self._has_schedules:
-            self._scheduler = Scheduler(self._stores.definitions, self._run_scheduled, self.clock)
+            self._scheduler = Scheduler(self._stores.definitions, self.run_scheduled, self.clock)
             self._scheduler.start()
 
     def stop(self) -> None:
@@ -130,7 +130,7 @@ class Service:
         definition = self.stores.definitions.get(definition_id)
         return self.submit(definition.content.spec, ip, None, Origin("Manual Run", definition.origin))
 
-    def _run_scheduled(self, definition: Definition, key: str) -> Job:
+    def run_scheduled(self, definition: Definition, key: str) -> Job:
         return self.submit(definition.content.spec, "127.0.0.1", key, Origin("Scheduled Run", definition.origin))
 
     def resubmit(self, job_id: str, ip: str) -> Job:

@@ -58,5 +58,8 @@ def test_links_follow_the_host_of_the_request(house, client, submit):
     assert shown["links"]["self"] == f"http://scoring.example:8080/api/v2/batchPredictions/{done}/"
 
 
-def test_every_path_ends_in_a_slash():
-    assert [path for _, path, _ in ROUTES if not path.endswith("/")] == []
+def test_every_path_ends_in_a_slash_but_the_one_that_the_official_client_writes_without():
+    assert [(method, path) for method, path, _ in ROUTES if not path.endswith("/")] == [
+        ("PATCH", "batchPredictionJobDefinitions/{id}"),
+        ("GET", "openapi.yaml"),
+    ]
