@@ -72,10 +72,10 @@ class Transfers:
         job = self._known(job_id)
         if job.output_type != "localFile":
             raise Refusal(404, f"job {job_id} has no result to download: its output is {job.output_type}")
-        if job.results_deleted:
-            raise Refusal(404, f"the result of job {job_id} is no longer kept")
         if job.status == "ABORTED":
             raise aborted(job)
+        if job.results_deleted:
+            raise Refusal(404, f"the result of job {job_id} is no longer kept")
         if not job.has_download or (job.status == "COMPLETED" and not self.files.result(job_id).is_file()):
             raise Refusal(404, f"there is no result of job {job_id} yet" if not job.has_download else f"the result of job {job_id} is gone")
         return Result(job_id, dialect(job).encoding, self.files.result(job_id), self.store)
