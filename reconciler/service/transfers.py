@@ -208,9 +208,9 @@ class PartUpload:
         if not self._body.size:
             raise Refusal(422, f"part {self._number} is empty")
         if self._surplus > _LINE_END and self._last != b"\n":
-            sentence = f"part {self._number} lost its last {self._surplus} bytes or more: the client counts characters, and its text is not ASCII"
-            self._transfers.cut(self._id, f"{sentence}. Upload it in one piece (multipart: false)")
-            raise Refusal(422, sentence)
+            sentence = f"part {self._number} lost its last bytes ({self._surplus} or more), for the client counted its characters, not its bytes"
+            self._transfers.cut(self._id, advice := f"{sentence}. Upload the file in one piece (multipart: false)")
+            raise Refusal(422, advice)
         self._transfers.keep_part(self._id, self._body, self._number)
 
     def cut(self, reason: str) -> None:

@@ -151,5 +151,5 @@ def test_a_part_that_lost_rows_to_its_length_ends_the_job_rather_than_score_the_
     headers, body = counted("copy\r\nééé\r\n")
     with api.raw(f"PUT /api/v2/batchPredictions/{job}/csvUpload/part/0/ HTTP/1.1\r\n{headers}", body) as part:
         assert part.recv(12) == b"HTTP/1.1 422"
-    assert "counts characters" in api.until(job, "ABORTED")["statusDetails"]
+    assert "counted its characters" in api.until(job, "ABORTED")["statusDetails"]
     assert api.part(parted(), 0, "copy\r\nééé\r\n".encode(), CLIENT).status_code == 202
