@@ -62,6 +62,15 @@ def dataset_version(spec: dict[str, Any], datasets: Datasets) -> Version | None:
     return version
 
 
+def check_places(spec: dict[str, Any], storage: Path) -> None:
+    """The service's own files are neither intake nor output. Raises Refusal."""
+    own = os.path.realpath(storage)
+    for side in SIDES:
+        path = spec[side].get("path")
+        if path is not None and own in (place := os.path.realpath(path), *map(str, Path(place).parents)):
+            raise invalid([((side, "path"), f"{path} lies in the service's own folder")])
+
+
 def sentence(error: ModelError) -> str:
     return f"{error.summary}: {error.detail}" if error.detail else error.summary
 

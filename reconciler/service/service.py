@@ -122,6 +122,7 @@ class Service:
     def accepted(self, body: dict[str, Any]) -> dict[str, Any]:
         """The spec with the API's defaults, when it can become a job as things are. Raises Refusal."""
         spec = admission.accepted_spec(body, _CORES)
+        admission.check_places(spec, self._storage)
         admission.scorable_deployment(spec, self.registry)
         admission.dataset_version(spec, self.stores.datasets)
         return spec
@@ -142,6 +143,7 @@ class Service:
         """A new job, or the one that this idempotency key has made; with the rows that were uploaded for another, or its own. Raises Refusal."""
         _, store, workers = self._parts()
         spec = admission.accepted_spec(body, _CORES)
+        admission.check_places(spec, self._storage)
         request = value_digest(request_core(spec))
         # Before the model is looked at: what was accepted once stays accepted, whatever became of the model.
         known = store.submitted_with(key, request) if key else None

@@ -4,6 +4,7 @@ A file is opened for each write, so that thousands of half-open uploads cost the
 """
 
 import codecs
+import contextlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from reconciler.service.files import remove, sync, sync_folder
 from reconciler.service.refusal import Refusal
 
 CUT_OFF = "the upload was cut off"
+_DRAINED = 1 << 25  # a part of the official client is at most 20 MB
 _BLANK = "\ufeff\r\n"
 
 
@@ -29,18 +31,28 @@ class Upload(Protocol):
 
 
 async def received(chunks: AsyncIterator[bytes], upload: Upload, patience: timedelta) -> None:
-    """Returns when the whole body is on the disk. Raises Refusal."""
+    """Returns when the whole body is on the disk. Raises Refusal.
+
+    A server that stops cancels this, with no time left to write anything: the next start finds what was begun and ends it.
+    """
     try:
         while chunk := await _next(chunks, patience):
             await run_in_threadpool(upload.write, chunk)
         await run_in_threadpool(upload.finish)
-    except BaseException as error:
+    except Exception as error:
         refusal = _refusal(error, patience)
-        with anyio.CancelScope(shield=True):
-            await run_in_threadpool(upload.cut, refusal.message if refusal else CUT_OFF)
+        await run_in_threadpool(upload.cut, refusal.message if refusal else CUT_OFF)
         if refusal is None:
             raise
         raise refusal from None
+
+
+async def drained(chunks: AsyncIterator[bytes], patience: timedelta) -> None:
+    """Takes the rest of a refused body, within reason: a caller that is still sending when the connection closes never reads the answer."""
+    size = 0
+    with contextlib.suppress(ClientDisconnect, TimeoutError, RuntimeError):  # RuntimeError: there is no rest
+        while size < _DRAINED and (chunk := await _next(chunks, patience)):
+            size += len(chunk)
 
 
 async def _next(chunks: AsyncIterator[bytes], patience: timedelta) -> bytes:
@@ -48,7 +60,7 @@ async def _next(chunks: AsyncIterator[bytes], patience: timedelta) -> bytes:
         return await anext(chunks, b"")
 
 
-def _refusal(error: BaseException, patience: timedelta) -> Refusal | None:
+def _refusal(error: Exception, patience: timedelta) -> Refusal | None:
     match error:
         case Refusal():
             return error

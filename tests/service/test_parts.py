@@ -153,3 +153,9 @@ def test_a_part_that_lost_rows_to_its_length_ends_the_job_rather_than_score_the_
         assert part.recv(12) == b"HTTP/1.1 422"
     assert "counted its characters" in api.until(job, "ABORTED")["statusDetails"]
     assert api.part(parted(), 0, "copy\r\nééé\r\n".encode(), CLIENT).status_code == 202
+
+
+def test_a_large_part_that_is_refused_hears_why(api, parted):
+    job = parted()
+    assert [api.part("f" * 24, 0, b"x" * 20_000_000).status_code for _ in range(3)] == [404] * 3
+    assert api.part(job, 0, b"x" * 20_000_000, {"Content-Type": "text/plain"}).status_code == 406

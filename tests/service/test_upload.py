@@ -246,3 +246,15 @@ def test_a_body_that_is_refused_unread_does_not_spoil_the_connection(api, churn)
     with httpx.Client(timeout=LIMIT_SECONDS) as http:
         url = f"http://127.0.0.1:{api.port}/api/v2/batchPredictions/{'f' * 24}/"
         assert [http.put(f"{url}csvUpload/", content=b"x" * 5_000_000, headers=CSV).status_code for _ in range(3)] == [404] * 3
+
+
+def test_an_upload_that_the_server_itself_cuts_off_ends_its_job_at_the_next_start(house, churn):
+    with house.service() as service, serving(service) as api:
+        jobs = [api.create(churn)["id"] for _ in range(3)]
+        connections = [api.half_open(job) for job in jobs]
+        wait_for(lambda: len(uploads(house)) == 3)
+    for connection in connections:
+        connection.close()
+    with house.service() as service:
+        assert {service.job(job).logs[-1] for job in jobs} == {"the upload was cut off"}
+        assert uploads(house) == []

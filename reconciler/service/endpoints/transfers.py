@@ -9,7 +9,7 @@ from reconciler.service.answer import Json
 from reconciler.service.download import Download
 from reconciler.service.refusal import Refusal, invalid
 from reconciler.service.transfers import Transfers
-from reconciler.service.upload import received
+from reconciler.service.upload import drained, received
 
 # Bytes that a part sends beyond its Content-Length must not be read as the next request.
 _LAST = {"Connection": "close"}
@@ -27,6 +27,7 @@ async def upload_part(request: Request) -> Response:
     try:
         await _part(request)
     except Refusal as refusal:
+        await drained(request.stream(), _transfers(request).limits.patience)
         return Json(refusal.body, refusal.status, headers=_LAST)
     return Response(status_code=202, headers=_LAST)
 
