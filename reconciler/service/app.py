@@ -13,6 +13,7 @@ from reconciler.service.endpoints import (
     datasets,
     definitions,
     deployments,
+    openapi,
     transfers,
     versions,
 )
@@ -21,6 +22,7 @@ from reconciler.service.service import Service
 
 ROUTES = (
     ("GET", "version/", versions.show),
+    ("GET", "openapi.yaml", openapi.show),
     ("POST", "batchPredictions/", batch_predictions.create),
     ("GET", "batchPredictions/", batch_predictions.list_all),
     ("GET", "batchPredictions/{id}/", batch_predictions.show),

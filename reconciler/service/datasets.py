@@ -133,9 +133,7 @@ class Datasets:
             if not changed:
                 raise Refusal(404, f"there is no dataset {dataset_id}")
 
-    def _insert(
-        self, connection: sqlite3.Connection, version_id: str, dataset_id: str, arrival: Arrival, file_name: str, user: str
-    ) -> Version:
+    def _insert(self, connection: sqlite3.Connection, version_id: str, dataset_id: str, arrival: Arrival, file_name: str, user: str) -> Version:
         created = moment.rfc3339(self._clock())
         values = version_id, dataset_id, secrets.token_hex(12), file_name, created, user, arrival.size, arrival.row_count, arrival.error
         connection.execute(

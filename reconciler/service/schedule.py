@@ -34,19 +34,14 @@ def _whole(values: list[Any]) -> list[Any]:
     return values
 
 
-
 class Schedule(Strict):
     """`schedule` of a definition."""
 
     minute: Annotated[list[Annotated[int, Field(ge=0, le=59)] | Literal["*"]], Field(min_length=1), AfterValidator(_whole)]
     hour: Annotated[list[Annotated[int, Field(ge=0, le=23)] | Literal["*"]], Field(min_length=1), AfterValidator(_whole)]
     day_of_month: Annotated[list[Annotated[int, Field(ge=1, le=31)] | Literal["*"]], Field(min_length=1), AfterValidator(_whole)]
-    month: Annotated[
-        list[Annotated[int, Field(ge=1, le=12)] | Literal["*"]], _numbers(_MONTHS, 1), Field(min_length=1), AfterValidator(_whole)
-    ]
-    day_of_week: Annotated[
-        list[Annotated[int, Field(ge=0, le=6)] | Literal["*"]], _numbers(_DAYS, 0), Field(min_length=1), AfterValidator(_whole)
-    ]
+    month: Annotated[list[Annotated[int, Field(ge=1, le=12)] | Literal["*"]], _numbers(_MONTHS, 1), Field(min_length=1), AfterValidator(_whole)]
+    day_of_week: Annotated[list[Annotated[int, Field(ge=0, le=6)] | Literal["*"]], _numbers(_DAYS, 0), Field(min_length=1), AfterValidator(_whole)]
 
 
 def next_run(schedule: Schedule, after: datetime) -> datetime | None:

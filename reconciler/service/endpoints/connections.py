@@ -16,19 +16,21 @@ from reconciler.service.paging import page
 from reconciler.service.refusal import Refusal
 
 _TYPES = ("jdbc", "dr-connector-v1", "dr-database-v1")
-_PAGING = {"offset": parameters.whole(0), "limit": parameters.whole(1, 1000)}
-_STORE_PARSERS = _PAGING | {
+_PAGING: parameters.Parsers = {"offset": parameters.whole(0), "limit": parameters.whole(1, 1000)}
+STORE_QUERY: parameters.Parsers = {
+    **_PAGING,
     "type": parameters.one_of(("all", "databases", *_TYPES)),
     "name": parameters.text,
     "substituteUrlParameters": parameters.one_of(("true", "false", "True", "False")),  # no URL here has parameters to substitute
     "dataType": parameters.one_of(("all", "structured", "unstructured")),
 }
-_DRIVER_PARSERS = _PAGING | {"type": parameters.one_of(("all", *_TYPES))}
+DRIVER_QUERY: parameters.Parsers = {**_PAGING, "type": parameters.one_of(("all", *_TYPES))}
+ONE_STORE_QUERY: parameters.Parsers = {"substituteUrlParameters": STORE_QUERY["substituteUrlParameters"]}
 _EVERY_TYPE = ("all", "databases")
 
 
 def list_stores(request: Request) -> Response:
-    return _list(request, _stores(request), _STORE_PARSERS, _store)
+    return _list(request, _stores(request), STORE_QUERY, _store)
 
 
 async def create_store(request: Request) -> Response:
@@ -37,7 +39,7 @@ async def create_store(request: Request) -> Response:
 
 
 def show_store(request: Request) -> Response:
-    parameters.read(request.query_params, {"substituteUrlParameters": _STORE_PARSERS["substituteUrlParameters"]})
+    parameters.read(request.query_params, ONE_STORE_QUERY)
     return Json(_store(_stores(request).get(request.path_params["id"]).shown))
 
 
@@ -58,7 +60,7 @@ def reach_store(request: Request) -> Response:
 
 
 def list_drivers(request: Request) -> Response:
-    return _list(request, _drivers(request), _DRIVER_PARSERS, dict)
+    return _list(request, _drivers(request), DRIVER_QUERY, dict)
 
 
 async def create_driver(request: Request) -> Response:

@@ -13,11 +13,11 @@ from reconciler.service.credential import TYPES
 from reconciler.service.credentials import Credential, Credentials
 from reconciler.service.paging import page
 
-_PARSERS = {"offset": parameters.whole(0), "limit": parameters.whole(1, 1000), "types": parameters.one_of(TYPES)}
+QUERY: parameters.Parsers = {"offset": parameters.whole(0), "limit": parameters.whole(1, 1000), "types": parameters.one_of(TYPES)}
 
 
 def list_all(request: Request) -> Response:
-    given = parameters.read(request.query_params, _PARSERS)
+    given = parameters.read(request.query_params, QUERY)
     offset, limit = given.get("offset", [0])[-1], given.get("limit", [100])[-1]
     total, found = _credentials(request).page(offset, limit, given.get("types", []))
     return Json(page(request, [_shown(credential) for credential in found], total, offset, limit))

@@ -20,8 +20,8 @@ from reconciler.service.paging import page
 from reconciler.service.refusal import Refusal, invalid
 
 _TRUTH = ("true", "false", "True", "False")
-_PAGING = {"offset": parameters.whole(0), "limit": parameters.whole(1, 1000), "orderBy": parameters.one_of(ORDERS)}
-_PARSERS = _PAGING | {"category": parameters.one_of(CATEGORIES), "filterFailed": parameters.one_of(_TRUTH)}
+PAGING: parameters.Parsers = {"offset": parameters.whole(0), "limit": parameters.whole(1, 1000), "orderBy": parameters.one_of(ORDERS)}
+QUERY: parameters.Parsers = {**PAGING, "category": parameters.one_of(CATEGORIES), "filterFailed": parameters.one_of(_TRUTH)}
 
 
 class Change(Strict):
@@ -42,7 +42,7 @@ async def create_version(request: Request) -> Response:
 
 
 def list_all(request: Request) -> Response:
-    given = parameters.read(request.query_params, _PARSERS)
+    given = parameters.read(request.query_params, QUERY)
     offset, limit, order = _paging(given)
     without_failed = given.get("filterFailed", ["false"])[-1].lower() == "true"
     total, found = _datasets(request).page(offset, limit, order, given.get("category", []), without_failed)
@@ -50,7 +50,7 @@ def list_all(request: Request) -> Response:
 
 
 def list_versions(request: Request) -> Response:
-    given = parameters.read(request.query_params, _PAGING)
+    given = parameters.read(request.query_params, PAGING)
     offset, limit, order = _paging(given)
     total, found = _datasets(request).versions(request.path_params["id"], offset, limit, order)
     return Json(page(request, [_shown(version) for version in found], total, offset, limit))

@@ -13,7 +13,7 @@ from reconciler.service.identity import user
 from reconciler.service.paging import page
 from reconciler.service.service import Service
 
-_PARSERS = {
+QUERY: parameters.Parsers = {
     "offset": parameters.whole(0),
     "limit": parameters.whole(1, 1000),
     "searchName": parameters.text,
@@ -22,7 +22,7 @@ _PARSERS = {
 
 
 def list_all(request: Request) -> Response:
-    given = parameters.read(request.query_params, _PARSERS)
+    given = parameters.read(request.query_params, QUERY)
     offset, limit = given.get("offset", [0])[-1], given.get("limit", [100])[-1]
     total, found = _definitions(request).page(offset, limit, given.get("searchName", [""])[-1], given.get("deploymentId", [None])[-1])
     return Json(page(request, [resource(definition) for definition in found], total, offset, limit))

@@ -29,24 +29,22 @@ _FACTS: dict[str, tuple[tuple[str, ...] | None, str | None]] = {
 _ORDERS = ("label", "serviceHealth", "modelHealth", "accuracyHealth", "recentPredictions", "lastPredictionTimestamp")
 
 
-def _listed(choices: tuple[str, ...] | None) -> parameters.Parser:
-    def parse(value: str) -> list[str]:
-        values = value.split(",")
-        return [parameters.one_of(choices)(one) for one in values] if choices else values
-
-    return parse
+def _listed(choices: tuple[str, ...] | None) -> parameters.Parser[list[str]]:
+    one = parameters.one_of(choices) if choices else parameters.text
+    return parameters.Parser(lambda value: [one(part) for part in value.split(",")], {"type": "string"})
 
 
-_PARSERS = {
+QUERY: parameters.Parsers = {
     "offset": parameters.whole(0),
     "limit": parameters.whole(1, 100),
     "search": parameters.text,
     "orderBy": parameters.one_of([*_ORDERS, *(f"-{order}" for order in _ORDERS)]),
-} | {name: _listed(choices) for name, (choices, _) in _FACTS.items()}
+    **{name: _listed(choices) for name, (choices, _) in _FACTS.items()},
+}
 
 
 def list_all(request: Request) -> Response:
-    registry, given = _registry(request), parameters.read(request.query_params, _PARSERS)
+    registry, given = _registry(request), parameters.read(request.query_params, QUERY)
     found = registry.labelled(given.get("search", [""])[-1]) if _is_wanted(given) else []
     if given.get("orderBy", [""])[-1] == "-label":
         found.reverse()
