@@ -5,13 +5,15 @@ Starlette's own form parser would first write the file to the system's temporary
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
 from reconciler.service.refusal import Refusal
+
+if TYPE_CHECKING:  # of the extra `serve`: an apply in this process takes no forms
+    from python_multipart.multipart import MultipartParser
 
 _MOST_FIELDS = 20
 _LONGEST_FIELD = 10_000
@@ -55,6 +57,8 @@ class _Parts:
         self._header, self._value = bytearray(), bytearray()
 
     def headers_ended(self) -> None:
+        from python_multipart.multipart import parse_options_header
+
         _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
         self._name = options.get(b"name", b"").decode("utf-8", "replace")
         self._is_file = self._name == "file"
@@ -81,6 +85,8 @@ class _Parts:
 
 async def receive(request: Request, write: Callable[[bytes], None]) -> Form:
     """Raises Refusal: 422 for what is no whole form with a file, 400 when the client goes away, whom it will not reach."""
+    from python_multipart.exceptions import FormParserError
+
     parts = _Parts(write)
     try:
         parser = _parser(request, parts)
@@ -98,7 +104,9 @@ async def receive(request: Request, write: Callable[[bytes], None]) -> Form:
     return parts.form
 
 
-def _parser(request: Request, parts: _Parts) -> MultipartParser:
+def _parser(request: Request, parts: _Parts) -> "MultipartParser":
+    from python_multipart.multipart import MultipartParser, parse_options_header
+
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     boundary = options.get(b"boundary")
     if kind != b"multipart/form-data" or not boundary:

@@ -1,5 +1,8 @@
 """What every route shares: JSON errors, the bare content type, whole paths, no traceback."""
 
+import subprocess
+import sys
+
 import pytest
 
 from reconciler.service.app import ROUTES
@@ -63,3 +66,9 @@ def test_every_path_ends_in_a_slash_but_the_one_that_the_official_client_writes_
         ("GET", "openapi.yaml"),
         ("PATCH", "batchPredictionJobDefinitions/{id}"),
     ]
+
+
+def test_an_apply_in_this_process_needs_nothing_of_the_extra_serve():
+    missing = ("cryptography", "python_multipart", "uvicorn")
+    code = f"import sys; sys.modules.update(dict.fromkeys({missing})); import reconciler.service.app"
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)

@@ -3,8 +3,8 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from reconciler.service.openapi import text
-
 
 def show(request: Request) -> Response:
+    from reconciler.service.openapi import text  # makes the schemas of every model, which only this needs
+
     return Response(text(), media_type="application/yaml")
