@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -75,13 +76,13 @@ class Service:
         """Takes the storage folder, takes up what the last process left, and begins to score. Raises ServiceError."""
         if self._running:
             raise ServiceError("The embedded service is already running", f"It was started before, with {self._storage}.")
-        lock = FolderLock(self._storage)
-        try:
+        with ExitStack() as undo:
+            lock = FolderLock(self._storage)
+            undo.callback(lock.release)
             store = _recovered(self._storage / "service.db", self._files, self.clock)
+            undo.callback(store.close)
             self._stores = opened(store.database, self._storage, self.clock)
-        except BaseException:
-            lock.release()
-            raise
+            undo.pop_all()
         self._sweeper = Sweeper(store, self._files, self.clock, self._retention)
         workers = Workers(store, self._files, self.registry, self._score, self._count, self._sweeper.wake)
         workers.start()
