@@ -50,17 +50,20 @@ class Transfers:
     def begin_part(self, job_id: str, number: int, media_type: str, agent: str) -> "PartUpload":
         """Raises Refusal."""
         job = self._begun(job_id, media_type, is_part=True)
-        self.files.parts(job_id).mkdir(mode=0o700, exist_ok=True)
-        return PartUpload(self, job, number, agent.startswith(_COUNTS_CHARACTERS))
+        with self.unless_ended(job_id):
+            self.files.parts(job_id).mkdir(mode=0o700, exist_ok=True)
+            return PartUpload(self, job, number, agent.startswith(_COUNTS_CHARACTERS))
 
     def finalize(self, job_id: str) -> None:
         """The parts become the intake. Raises Refusal; a part that is missing may still come."""
-        with self._exclusively(job_id):
+        with self._exclusively(job_id), self.unless_ended(job_id):
             parts = self._complete(job_id)
             try:
                 self._join(job_id, parts)
             except Refusal as refusal:
                 self.cut(job_id, refusal.message)
+                raise
+            except FileNotFoundError:
                 raise
             except OSError as error:
                 raise unstorable(error) from error
@@ -93,7 +96,8 @@ class Transfers:
         """A part that is accepted is one that finalizing will find."""
         with self._lock:
             self._check_wanting(job_id)
-            body.keep(self.files.parts(job_id) / str(number))
+            with self.unless_ended(job_id):
+                body.keep(self.files.parts(job_id) / str(number))
 
     def room(self, job_id: str, number: int) -> int | None:
         """How many bytes part `number` may have, given the others."""
@@ -106,6 +110,15 @@ class Transfers:
         job = self._known(job_id)
         if has_ended(job.status):
             raise aborted(job)
+
+    @contextlib.contextmanager
+    def unless_ended(self, job_id: str) -> Iterator[None]:
+        """The files of a deleted job go while it is uploaded. Then the job says why, not the disk."""
+        try:
+            yield
+        except FileNotFoundError:
+            self.check_open(job_id)
+            raise
 
     def _begun(self, job_id: str, media_type: str, is_part: bool) -> Job:
         job = self._known(job_id)
@@ -178,7 +191,8 @@ class WholeUpload:
 
     def finish(self) -> None:
         self._text.end()
-        self._body.keep(self._transfers.files.upload(self._id))
+        with self._transfers.unless_ended(self._id):
+            self._body.keep(self._transfers.files.upload(self._id))
         self._transfers.end(self._id)
 
     def cut(self, reason: str) -> None:
@@ -199,7 +213,8 @@ class PartUpload:
         self._last = b""
 
     def write(self, chunk: bytes) -> None:
-        self._body.write(chunk)
+        with self._transfers.unless_ended(self._id):
+            self._body.write(chunk)
         self._last = chunk[-1:]
         if self._characters:
             self._surplus += len(chunk) - len(self._characters.decode(chunk))
