@@ -1,5 +1,6 @@
 """A dataset's file while it arrives: to the disk, and counted on the way. The rule here: memory holds one block, whatever the file holds."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -86,6 +87,7 @@ class Arrival:
             os.close(descriptor)
 
     def discard(self) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # what is still in the buffer may not fit on the disk
+            self._file.close()
         self._part.unlink(missing_ok=True)
         self._path.unlink(missing_ok=True)

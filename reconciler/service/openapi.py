@@ -27,6 +27,7 @@ STATUSES = {
     413: "The body is too large.",
     422: "Something is wrong; `errors` says in which field.",
     503: "The service is not running.",
+    507: "The disk is full, or cannot be written.",
 }
 _EVERYWHERE = (401, 503)
 _PARAMETER = re.compile(r"{(\w+)}")

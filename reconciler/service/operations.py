@@ -32,7 +32,7 @@ class Operation:
 
 
 _BODY = (400, 413, 422)  # what every JSON body can be refused with
-_UPLOAD = (400, 404, 406, 408, 409, 413, 422)
+_UPLOAD = (400, 404, 406, 408, 409, 413, 422, 507)
 _DEFINITION, _JOB, _DATASET = ref("DefinitionShown"), ref("Job"), ref("Dataset")
 _CHANGED_DEFINITION = Operation("Changes a job definition", (Answer(200, _DEFINITION),), (*_BODY, 404, 409), any_of_its_fields("Definition"))
 
@@ -48,7 +48,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("PUT", "batchPredictions/{id}/csvUpload/part/{number}/"): Operation(
         "Uploads a part of a job's rows", (Answer(202),), _UPLOAD, body=ROWS, media=CSV
     ),
-    ("POST", "batchPredictions/{id}/csvUpload/finalizeMultipart/"): Operation("Ends an upload in parts", (Answer(202),), (404, 409, 422)),
+    ("POST", "batchPredictions/{id}/csvUpload/finalizeMultipart/"): Operation("Ends an upload in parts", (Answer(202),), (404, 409, 422, 507)),
     ("GET", "batchPredictions/{id}/download/"): Operation("Downloads a job's result, while it grows", (Answer(200, ROWS, CSV),), (404, 422)),
     ("POST", "batchPredictions/fromExisting/"): Operation(
         "Submits a job again", (Answer(202, _JOB),), (*_BODY, 404), body=field_of("predictionJobId")
@@ -84,7 +84,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("DELETE", "credentials/{id}/"): Operation("Deletes a credential", (Answer(204),), (404, 409)),
     ("GET", "datasets/"): Operation("Lists the datasets", (Answer(200, page("Dataset")),), (422,), query=datasets.QUERY),
     ("POST", "datasets/fromFile/"): Operation(
-        "Makes a dataset of a file", (Answer(202, ref("DatasetAccepted")),), (400, 422), body=FILE_FORM, media=FORM
+        "Makes a dataset of a file", (Answer(202, ref("DatasetAccepted")),), (400, 422, 507), body=FILE_FORM, media=FORM
     ),
     ("GET", "datasets/{id}/"): Operation("Shows a dataset's latest version", (Answer(200, _DATASET),), (404, 410)),
     ("PATCH", "datasets/{id}/"): Operation(
@@ -94,7 +94,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("PATCH", "datasets/{id}/deleted/"): Operation("Brings a deleted dataset back", (Answer(204),), (404,)),
     ("GET", "datasets/{id}/file/"): Operation("Downloads a dataset's latest version", (Answer(200, ROWS, CSV),), (404, 410)),
     ("POST", "datasets/{id}/versions/fromFile/"): Operation(
-        "Adds a version to a dataset", (Answer(202, ref("DatasetAccepted")),), (400, 404, 410, 422), body=FILE_FORM, media=FORM
+        "Adds a version to a dataset", (Answer(202, ref("DatasetAccepted")),), (400, 404, 410, 422, 507), body=FILE_FORM, media=FORM
     ),
     ("GET", "datasets/{id}/versions/"): Operation(
         "Lists a dataset's versions", (Answer(200, page("Dataset")),), (404, 410, 422), query=datasets.PAGING

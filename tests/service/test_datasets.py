@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import resource
 import tracemalloc
 
 import pytest
@@ -275,3 +276,15 @@ def test_a_client_that_vanishes_leaves_nothing(house, service, caplog):
 
 def test_ids_are_24_hex_digits(added):
     assert all(re.fullmatch(r"[0-9a-f]{24}", value) for value in added.values())
+
+
+def test_a_disk_that_is_full_is_said_and_leaves_nothing(house, client):
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, hard[1]))  # Python ignores SIGXFSZ, so a longer file is an OSError
+    try:
+        answer = send(client, CSV * 400_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, hard)
+    assert (answer.status_code, "cannot be stored" in answer.json()["message"]) == (507, True), answer.text
+    assert list((house.storage / "datasets").iterdir()) == []
+    assert send(client).status_code == 202

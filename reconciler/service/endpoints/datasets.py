@@ -1,5 +1,7 @@
 """`datasets/` and `status/`: the AI Catalog. The rule here: a file is kept before its 202 goes out, so its status is final from the first look."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
@@ -18,6 +20,7 @@ from reconciler.service.form import Form, receive
 from reconciler.service.identity import user
 from reconciler.service.paging import page
 from reconciler.service.refusal import Refusal, invalid
+from reconciler.service.upload import unstorable
 
 _TRUTH = ("true", "false", "True", "False")
 PAGING: parameters.Parsers = {"offset": parameters.whole(0), "limit": parameters.whole(1, 1000), "orderBy": parameters.one_of(ORDERS)}
@@ -112,11 +115,8 @@ async def _received(request: Request, dataset_id: str | None) -> Response:
     """Of a new dataset when there is no id."""
     datasets = _datasets(request)
     version_id, arrival = await run_in_threadpool(datasets.arrival)
-    try:
+    with _discarded_unless_whole(arrival):
         form = await receive(request, arrival.write)
-    except BaseException:
-        arrival.discard()
-        raise
     version = await run_in_threadpool(_kept, datasets, version_id, arrival, form, dataset_id)
     body = {"catalogId": version.dataset_id, "catalogVersionId": version.id, "statusId": version.status_id}
     return Json(body, 202, headers={"Location": f"{request.base_url}api/v2/status/{version.status_id}/"})
@@ -124,13 +124,23 @@ async def _received(request: Request, dataset_id: str | None) -> Response:
 
 def _kept(datasets: Datasets, version_id: str, arrival: Arrival, form: Form, dataset_id: str | None) -> Version:
     """In one thread to its end, so that a request that is cancelled never takes back the file of a version that is stored."""
-    try:
+    with _discarded_unless_whole(arrival):
         if unknown := [name for name, _ in form.fields if name != "categories"]:
             raise Refusal(422, f"the form's field {unknown[0]!r} is unknown", {unknown[0]: "known are: file, categories"})
         categories, name = [value for _, value in form.fields], form.file_name or ""
         if dataset_id is None:
             return datasets.add(version_id, arrival, name, categories, user())
         return datasets.add_version(version_id, dataset_id, arrival, name, categories, user())
+
+
+@contextmanager
+def _discarded_unless_whole(arrival: Arrival) -> Iterator[None]:
+    """Raises Refusal 507 for what the disk refuses."""
+    try:
+        yield
+    except OSError as error:
+        arrival.discard()
+        raise unstorable(error) from None
     except BaseException:
         arrival.discard()
         raise
