@@ -52,6 +52,7 @@ class Sweeper:
         before = moment.rfc3339(self._clock() - self._retention)
         for job in self._store.stalled(before):
             self._store.cut_upload(job.id, STALLED)
+            self._files.remove_upload(job.id)
         for job in self._store.expired(before):
             self._store.forget_files(job.id)
             self._files.remove(job.id)

@@ -64,7 +64,7 @@ class Transfers:
                 self.cut(job_id, refusal.message)
                 raise
             except FileNotFoundError:
-                raise
+                raise  # the job was deleted, and its parts with it
             except OSError as error:
                 raise unstorable(error) from error
         with contextlib.suppress(OSError):  # the next start removes what could not be removed now

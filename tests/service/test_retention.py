@@ -85,6 +85,7 @@ def test_parts_that_are_never_finished_do_not_stay(api, house, clock):
     clock.ahead = timedelta(hours=49)
     scored(api, house)
     assert api.until(job, "ABORTED")["statusDetails"] == STALLED
+    wait_for(lambda: not any(job in name for name in files(house)))
 
 
 def test_a_retention_may_be_shorter(house):
