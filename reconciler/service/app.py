@@ -17,6 +17,7 @@ from reconciler.service.endpoints import (
     transfers,
     versions,
 )
+from reconciler.service.guard import Guard
 from reconciler.service.refusal import Refusal
 from reconciler.service.service import Service
 
@@ -78,11 +79,15 @@ ROUTES = (
 )
 
 
-def create_app(service: Service) -> Starlette:
-    """The app over a service that its caller starts and stops: httpx's ASGITransport sends no lifespan events."""
+def create_app(service: Service, token: str | None = None) -> Starlette:
+    """The app over a service that its caller starts and stops: httpx's ASGITransport sends no lifespan events.
+
+    With a `token`, every request must carry it; without one, whoever can call the app is trusted.
+    """
+    guard = [Middleware(Guard, token=token)] if token is not None else []
     app = Starlette(
         routes=[Route(f"/api/v2/{path}", handler, methods=[method]) for method, path, handler in ROUTES],
-        middleware=[Middleware(UnexpectedErrors)],
+        middleware=[Middleware(UnexpectedErrors), *guard],
         exception_handlers={Refusal: refused, HTTPException: unroutable},
     )
     app.router.redirect_slashes = False  # slashes are significant in this API
