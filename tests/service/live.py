@@ -92,7 +92,7 @@ def listening() -> socket.socket:
 def serving(service: Service) -> Iterator[Api]:
     """The app of a running service; every connection is gone when the block is left."""
     with contextlib.closing(listening()) as listener:
-        config = uvicorn.Config(create_app(service), lifespan="off", ws="none", log_config=None, timeout_graceful_shutdown=1)
+        config = uvicorn.Config(create_app(service), lifespan="off", ws="none", log_config=None, timeout_graceful_shutdown=1, timeout_keep_alive=75)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
@@ -134,7 +134,7 @@ with Service(storage, Registry(LocalDeployment(id, id, Path(folder)) for id, fol
     listener.bind(("127.0.0.1", 0))
     listener.listen(2048)
     print(listener.getsockname()[1], flush=True)
-    config = uvicorn.Config(create_app(service), lifespan="off", ws="none", log_config=None, timeout_graceful_shutdown=1)
+    config = uvicorn.Config(create_app(service), lifespan="off", ws="none", log_config=None, timeout_graceful_shutdown=1, timeout_keep_alive=75)
     uvicorn.Server(config).run(sockets=[listener])
 """
 
