@@ -23,6 +23,7 @@ COMMANDS = {
     "history": "reconciler.cli.history:history",
     "why": "reconciler.cli.why:why",
     "schema": "reconciler.cli.schema:schema",
+    "serve": "reconciler.cli.serve:serve",
     "version": "reconciler.cli.version:version",
 }
 STATE_COMMANDS = {

@@ -1,6 +1,7 @@
 """The intake as pieces of rows, every value a string. The rule here: a value is what the source wrote; only an unquoted empty one is null."""
 
 import io
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from reconciler.engine.dialect import Dialect
 from reconciler.engine.position import Position
 from reconciler.engine.source import BLOCK, Source
 from reconciler.errors import ScoringError
+
+_LISTED = 20
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,8 @@ class Intake:
             raise ScoringError("The intake is empty", f"{self.path} has no header. Write one line with the names of the columns.")
         if any(self.dialect.end in name for name in names):
             raise self.position.unclosed(1)
-        if repeated := sorted({name for name in names if names.count(name) > 1}):
-            listed = ", ".join(name or "(no name)" for name in repeated)
+        if repeated := sorted(name for name, count in Counter(names).items() if count > 1):
+            listed = ", ".join(name or "(no name)" for name in repeated[:_LISTED]) + (" and others" if len(repeated) > _LISTED else "")
             raise ScoringError("Columns have the same name", f"{self.path}: the header names {listed} more than once. Give each column its own name.")
         return names
 

@@ -15,10 +15,13 @@ from reconciler.api.schema import JobSpec, Problem
 from reconciler.engine.capability import refusals
 from reconciler.engine.metadata import read_metadata
 from reconciler.errors import ModelError
+from reconciler.service.datasets import Datasets, Version
 from reconciler.service.refusal import Refusal, invalid
 from reconciler.service.registry import LocalDeployment, Registry
 
 SIDES = ("intakeSettings", "outputSettings")
+# A file that travels with the requests, a path of the service's own files, and a dataset of its catalog.
+SERVED = {"intakeSettings": ("localFile", "fileSystem", "dataset"), "outputSettings": ("localFile", "fileSystem")}
 
 
 def accepted_spec(body: dict[str, Any], num_concurrent: int) -> dict[str, Any]:
@@ -44,6 +47,30 @@ def scorable_deployment(spec: dict[str, Any], registry: Registry) -> LocalDeploy
     return deployment
 
 
+def dataset_version(spec: dict[str, Any], datasets: Datasets) -> Version | None:
+    """What an intake of type `dataset` names: one version, or the latest; None for another intake. Raises Refusal."""
+    intake = spec["intakeSettings"]
+    if intake["type"] != "dataset":
+        return None
+    field = "datasetVersionId" if intake.get("datasetVersionId") else "datasetId"
+    try:
+        version = datasets.version(intake["datasetId"], intake[field]) if field == "datasetVersionId" else datasets.latest(intake["datasetId"])
+    except Refusal as error:
+        raise invalid([(("intakeSettings", field), error.message)]) from None
+    if version.error:
+        raise invalid([(("intakeSettings", field), f"this dataset cannot be scored: {version.error}")])
+    return version
+
+
+def check_places(spec: dict[str, Any], storage: Path) -> None:
+    """The service's own files are neither intake nor output. Raises Refusal."""
+    own = os.path.realpath(storage)
+    for side in SIDES:
+        path = spec[side].get("path")
+        if path is not None and own in (place := os.path.realpath(path), *map(str, Path(place).parents)):
+            raise invalid([((side, "path"), f"{path} lies in the service's own folder")])
+
+
 def sentence(error: ModelError) -> str:
     return f"{error.summary}: {error.detail}" if error.detail else error.summary
 
@@ -53,15 +80,15 @@ def _unserved(body: dict[str, Any]) -> Iterator[Problem]:
         yield ("deploymentId",), "this service scores with deployments only; give a deploymentId"
     for side in SIDES:
         kind = body.get(side, {"type": "localFile"})["type"]
-        if kind != "fileSystem":
-            yield (side, "type"), f"{kind!r} is not served here; this service takes paths of its own files: {{type: fileSystem, path: …}}"
+        if kind not in SERVED[side]:
+            yield (side, "type"), f"{kind!r} is not served here; served are: {', '.join(SERVED[side])}"
 
 
 def _bad_paths(body: dict[str, Any]) -> Iterator[Problem]:
-    paths = [body[side]["path"] for side in SIDES]
-    for side, path in zip(SIDES, paths, strict=True):
+    paths = {side: body[side]["path"] for side in SIDES if body.get(side, {}).get("type") == "fileSystem"}
+    for side, path in paths.items():
         if "\0" in path or not Path(path).is_absolute():
             yield (side, "path"), f"{path!r} is not an absolute path"
             return
-    if os.path.realpath(paths[0]) == os.path.realpath(paths[1]):
+    if len(paths) == 2 and len({os.path.realpath(path) for path in paths.values()}) == 1:
         yield ("outputSettings", "path"), "the output is the intake"

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from reconciler.service import moment
 from reconciler.service.status import Status
@@ -22,6 +22,9 @@ LINES = {
     "requeued": "Job queued again at {time}: the service stopped while the job ran",
 }
 
+# How far an intake has come that the caller uploads. A job of another intake has none of these.
+Upload = Literal["awaited", "begun", "whole"]
+
 
 @dataclass(frozen=True)
 class Caller:
@@ -29,6 +32,17 @@ class Caller:
 
     user: str
     ip: str
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a job was started from; `definition` is the API's {id, name, createdBy} of that time."""
+
+    source: str = "Ad hoc API"
+    definition: dict[str, Any] | None = None
+
+
+AD_HOC = Origin()
 
 
 @dataclass(frozen=True)
@@ -59,6 +73,30 @@ class Job:
     hidden: str | None = None
     is_deleted: bool = False
     queue_position: int | None = None
+    definition: dict[str, Any] | None = None
+    ended: str | None = None
+    upload: Upload | None = None
+    is_queued: bool = True
+    is_scoring: bool = False
+    results_deleted: bool = False
+    dataset_version_id: str | None = None
+    dataset_name: str | None = None
+
+    @property
+    def intake_type(self) -> str:
+        return str(self.spec["intakeSettings"]["type"])
+
+    @property
+    def output_type(self) -> str:
+        return str(self.spec["outputSettings"]["type"])
+
+    @property
+    def is_multipart(self) -> bool:
+        return bool(self.spec["intakeSettings"].get("multipart"))
+
+    @property
+    def has_download(self) -> bool:
+        return self.output_type == "localFile" and self.status in ("RUNNING", "COMPLETED") and not self.results_deleted
 
     @property
     def intake_path(self) -> str:
@@ -70,8 +108,8 @@ class Job:
 
     @property
     def output_place(self) -> str:
-        """Where the output really is: two paths to one file are one place."""
-        return os.path.realpath(self.output_path)
+        """Where the output really is: two paths to one file are one place. What will be downloaded is nowhere of the user's."""
+        return os.path.realpath(self.output_path) if self.output_type == "fileSystem" else f"download of {self.id}"
 
     def at(self, counts: Counts) -> "Job":
         return replace(self, counts=counts)
@@ -81,10 +119,29 @@ def line(event: str, time: datetime, **names: str) -> str:
     return LINES[event].format(time=moment.in_log(time), **names)
 
 
-def new_job(deployment_id: str, model_id: str | None, spec: dict[str, Any], caller: Caller, time: datetime) -> Job:
-    """A job as it is accepted: files lie ready, so it is submitted to the queue at once."""
-    logs = (line("created", time, user=caller.user, ip=caller.ip), line("submitted", time))
-    return Job(secrets.token_hex(12), "INITIALIZING", moment.rfc3339(time), caller.user, "Ad hoc API", deployment_id, model_id, spec, logs)
+def new_job(deployment_id: str, model_id: str | None, spec: dict[str, Any], caller: Caller, time: datetime, origin: Origin = AD_HOC) -> Job:
+    """A job as it is accepted: submitted to the queue at once, unless its rows are yet to be uploaded."""
+    is_awaited = spec["intakeSettings"]["type"] == "localFile"
+    created = (line("created", time, user=caller.user, ip=caller.ip),)
+    return Job(
+        id=secrets.token_hex(12),
+        status="INITIALIZING",
+        created=moment.rfc3339(time),
+        username=caller.user,
+        source=origin.source,
+        deployment_id=deployment_id,
+        model_id=model_id,
+        spec=spec,
+        logs=created if is_awaited else (*created, line("submitted", time)),
+        definition=origin.definition,
+        upload="awaited" if is_awaited else None,
+        is_queued=not is_awaited,
+    )
+
+
+def uploaded(job: Job, time: datetime) -> Job:
+    """A new job whose rows lie ready from the start."""
+    return replace(job, upload="whole", is_queued=True, logs=(*job.logs, line("submitted", time)))
 
 
 def as_row(job: Job) -> dict[str, Any]:
@@ -97,11 +154,17 @@ def as_row(job: Job) -> dict[str, Any]:
         "source": job.source,
         "deployment_id": job.deployment_id,
         "model_id": job.model_id,
-        "intake_type": job.spec["intakeSettings"]["type"],
-        "output_type": job.spec["outputSettings"]["type"],
+        "intake_type": job.intake_type,
+        "output_type": job.output_type,
         "output_place": job.output_place,
         "spec": json.dumps(job.spec),
         "logs": json.dumps(job.logs),
+        "upload": job.upload,
+        "is_queued": job.is_queued,
+        "dataset_version_id": job.dataset_version_id,
+        "dataset_name": job.dataset_name,
+        "definition_id": job.definition["id"] if job.definition else None,
+        "definition": json.dumps(job.definition) if job.definition else None,
     }
 
 
@@ -120,4 +183,12 @@ def from_row(row: Mapping[str, Any]) -> Job:
         hidden=row["hidden"],
         is_deleted=bool(row["is_deleted"]),
         queue_position=row["queue_position"],
+        definition=json.loads(row["definition"]) if row["definition"] else None,
+        ended=row["ended"],
+        upload=row["upload"],
+        is_queued=bool(row["is_queued"]),
+        is_scoring=bool(row["is_scoring"]),
+        results_deleted=bool(row["results_deleted"]),
+        dataset_version_id=row["dataset_version_id"],
+        dataset_name=row["dataset_name"],
     )

@@ -37,7 +37,7 @@ def _compared(column: str, sign: str) -> Callable[[list[datetime]], Clause]:
 
 
 def _nothing(values: list[Any]) -> Clause:
-    """For what no job of this service has: a definition, a prediction server."""
+    """For what no job of this service has: a prediction server."""
     return "0", []
 
 
@@ -52,13 +52,13 @@ def _sources(values: list[str]) -> Clause:
     return " AND ".join(clauses), unwanted + wanted
 
 
-_FILTERS: dict[str, tuple[parameters.Parser, Callable[[list[Any]], Clause]]] = {
+_FILTERS: dict[str, tuple[parameters.Parser[Any], Callable[[list[Any]], Clause]]] = {
     "status": (parameters.one_of(STATUSES), _any_of("status")),
     "source": (parameters.one_of([*SOURCES, *(f"-{source}" for source in SOURCES)]), _sources),
     "deploymentId": (parameters.text, _any_of("deployment_id")),
     "modelId": (parameters.text, _any_of("model_id")),
     "jobId": (parameters.text, _any_of("id")),
-    "batchPredictionJobDefinitionId": (parameters.text, _nothing),
+    "batchPredictionJobDefinitionId": (parameters.text, _any_of("definition_id")),
     "hostname": (parameters.text, _nothing),
     "startDateTime": (parameters.time, _compared("created", ">=")),
     "endDateTime": (parameters.time, _compared("created", "<=")),
@@ -66,7 +66,7 @@ _FILTERS: dict[str, tuple[parameters.Parser, Callable[[list[Any]], Clause]]] = {
     "outputType": (parameters.one_of(settings.OUTPUTS, settings.SYNONYMS), _any_of("output_type")),
     "allJobs": (parameters.one_of(("true", "false", "True", "False")), _everything),  # deprecated, and has no effect in the API either
 }
-_PARSERS = {name: parse for name, (parse, _) in _FILTERS.items()} | {
+QUERY: parameters.Parsers = {name: parse for name, (parse, _) in _FILTERS.items()} | {
     "offset": parameters.whole(0),
     "limit": parameters.whole(1, 1000),
     "orderBy": parameters.one_of(ORDERS),
@@ -76,7 +76,7 @@ _PARSERS = {name: parse for name, (parse, _) in _FILTERS.items()} | {
 
 def selection(query: QueryParams, now: datetime) -> Selection:
     """What the query asks for. Deleted and hidden jobs are on no list. Raises Refusal."""
-    given = parameters.read(query, _PARSERS)
+    given = parameters.read(query, QUERY)
     if "cutoffHours" in given:
         given.setdefault("startDateTime", []).append(now - timedelta(hours=given["cutoffHours"][-1]))
     clauses = [make(given[name]) for name, (_, make) in _FILTERS.items() if name in given]

@@ -47,3 +47,119 @@ _INDEXES = (
 def _m001_jobs(db: Database) -> None:
     for statement in (_JOBS, *_INDEXES):
         db.execute(statement)
+
+
+# A job made from a definition keeps what the definition was called then; `ended` says when it came to its end.
+_RUNS = (
+    "ALTER TABLE jobs ADD COLUMN definition_id TEXT",
+    "ALTER TABLE jobs ADD COLUMN definition TEXT",
+    "ALTER TABLE jobs ADD COLUMN ended TEXT",
+    "CREATE INDEX jobs_definition ON jobs (definition_id, sequence)",
+)
+_DEFINITIONS = """
+CREATE TABLE definitions (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  name TEXT NOT NULL UNIQUE,
+  enabled INTEGER NOT NULL,
+  schedule TEXT,
+  spec TEXT NOT NULL,
+  deployment_id TEXT NOT NULL,
+  created TEXT NOT NULL,
+  created_by TEXT NOT NULL,
+  updated TEXT NOT NULL,
+  updated_by TEXT NOT NULL,
+  next_run TEXT,
+  last_scheduled_run TEXT,
+  last_refused_run TEXT
+) STRICT
+"""
+_CREDENTIALS = """
+CREATE TABLE credentials (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  name TEXT NOT NULL UNIQUE,
+  type TEXT NOT NULL,
+  description TEXT NOT NULL,
+  created TEXT NOT NULL,
+  secrets BLOB NOT NULL
+) STRICT
+"""
+_DATASETS = """
+CREATE TABLE datasets (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  name TEXT NOT NULL,
+  categories TEXT NOT NULL,
+  is_deleted INTEGER NOT NULL DEFAULT 0
+) STRICT
+"""
+_VERSIONS = """
+CREATE TABLE dataset_versions (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  dataset_id TEXT NOT NULL REFERENCES datasets (id),
+  status_id TEXT NOT NULL UNIQUE,
+  file_name TEXT NOT NULL,
+  created TEXT NOT NULL,
+  created_by TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  row_count INTEGER NOT NULL,
+  error TEXT NOT NULL
+) STRICT
+"""
+_CONNECTIONS = (
+    """
+CREATE TABLE data_stores (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  name TEXT NOT NULL UNIQUE,
+  type TEXT NOT NULL,
+  body TEXT NOT NULL,
+  creator TEXT NOT NULL,
+  updated TEXT NOT NULL
+) STRICT
+""",
+    """
+CREATE TABLE data_drivers (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  name TEXT NOT NULL UNIQUE,
+  type TEXT NOT NULL,
+  body TEXT NOT NULL,
+  creator TEXT NOT NULL,
+  updated TEXT NOT NULL
+) STRICT
+""",
+)
+
+
+@MIGRATIONS(name="m002_resources")
+def _m002_resources(db: Database) -> None:
+    for statement in (*_RUNS, _DEFINITIONS, _CREDENTIALS, _DATASETS, _VERSIONS, *_CONNECTIONS):
+        db.execute(statement)
+    db.execute("CREATE INDEX definitions_next_run ON definitions (next_run) WHERE enabled")
+    db.execute("CREATE INDEX dataset_versions_dataset ON dataset_versions (dataset_id, sequence)")
+
+
+# A job whose rows are uploaded: how far they are, whether it counts in the queue, whether a worker has it, whether its files are gone.
+_TRANSFERS = (
+    "ALTER TABLE jobs ADD COLUMN upload TEXT",
+    "ALTER TABLE jobs ADD COLUMN is_queued INTEGER NOT NULL DEFAULT 1",
+    "ALTER TABLE jobs ADD COLUMN is_scoring INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE jobs ADD COLUMN results_deleted INTEGER NOT NULL DEFAULT 0",
+    "CREATE INDEX jobs_files ON jobs (ended) WHERE results_deleted = 0 AND 'localFile' IN (intake_type, output_type)",
+)
+
+
+@MIGRATIONS(name="m003_transfers")
+def _m003_transfers(db: Database) -> None:
+    for statement in _TRANSFERS:
+        db.execute(statement)
+
+
+@MIGRATIONS(name="m004_dataset_intakes")
+def _m004_dataset_intakes(db: Database) -> None:
+    """A job scores the version that was the latest when it was submitted, also when a newer one comes while it waits."""
+    db.execute("ALTER TABLE jobs ADD COLUMN dataset_version_id TEXT")
+    db.execute("ALTER TABLE jobs ADD COLUMN dataset_name TEXT")

@@ -72,6 +72,14 @@ class Registry:
         package = {"id": artifact.package_id, "name": metadata.name, "registeredModelId": None}
         return _resource(deployment, "active", _model(artifact, metadata), package)
 
+    def champion(self, deployment: LocalDeployment) -> dict[str, Any] | None:
+        """The API's model package of what the folder holds now; None when it cannot be read."""
+        try:
+            artifact, metadata = self.artifact(deployment), read_metadata(deployment.folder)
+        except (OSError, ModelError):
+            return None
+        return _package(deployment, artifact, metadata)
+
     def _digest(self, path: Path) -> str:
         found = path.stat()
         signature = (path, found.st_ino, found.st_size, found.st_mtime_ns)
@@ -107,4 +115,32 @@ def _model(artifact: Artifact, metadata: Metadata) -> dict[str, Any]:
         "projectName": None,
         "deployedAt": moment.rfc3339(artifact.changed),
         "isDeprecated": False,
+    }
+
+
+def _package(deployment: LocalDeployment, artifact: Artifact, metadata: Metadata) -> dict[str, Any]:
+    """A folder keeps one version and no history, so its version is always 1; the ids tell one content from another."""
+    changed = moment.rfc3339(artifact.changed)
+    return {
+        "id": artifact.package_id,
+        "registeredModelId": short_id(f"registered:{deployment.id}"),
+        "registeredModelVersion": 1,
+        "name": metadata.name,
+        "modelId": artifact.model_id,
+        "modelExecutionType": "custom_inference_model",
+        "isArchived": False,
+        "isDeprecated": False,
+        "importMeta": {"creatorUsername": None, "dateCreated": changed, "originalFileName": metadata.artifact.name},
+        "sourceMeta": {"projectId": None, "projectName": None},
+        "modelKind": {"isTimeSeries": False, "isMultiseries": False, "isUnsupervisedLearning": False, "isAnomalyDetectionModel": False},
+        "target": {
+            "name": metadata.target_name,
+            "type": metadata.target_type,
+            "classNames": list(metadata.class_labels),
+            "predictionThreshold": metadata.prediction_threshold if metadata.target_type == "Binary" else None,
+        },
+        "modelDescription": {"modelName": metadata.name, "description": None, "location": None},
+        "datasets": {},
+        "timeseries": {},
+        "updatedAt": changed,
     }

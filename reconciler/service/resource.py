@@ -5,6 +5,7 @@ from typing import Any
 
 from reconciler.fingerprint import short_id
 from reconciler.service.job import Job
+from reconciler.service.status import has_ended
 
 
 def job_resource(job: Job, self_link: str) -> dict[str, Any]:
@@ -12,21 +13,30 @@ def job_resource(job: Job, self_link: str) -> dict[str, Any]:
         "id": job.id,
         "status": job.status,
         "statusDetails": job.logs[-1],
-        "queued": job.status == "INITIALIZING",
+        "queued": job.queue_position is not None,
         "queuePosition": job.queue_position,
         "created": job.created,
         "createdBy": {"userId": short_id(f"user:{job.username}"), "username": job.username, "fullName": None},
         "source": job.source,
         "batchJobType": job.spec["batchJobType"],
-        "batchPredictionJobDefinition": None,
+        "batchPredictionJobDefinition": job.definition,
         "monitoringBatchId": None,
         "hidden": job.hidden,
-        "resultsDeleted": False,
-        "intakeDatasetDisplayName": Path(job.intake_path).name,
+        "resultsDeleted": job.results_deleted,
+        "intakeDatasetDisplayName": Path(job.intake_path).name if job.intake_type == "fileSystem" else job.dataset_name,
         "logs": list(job.logs),
-        "links": {"self": self_link, "csvUpload": None, "download": None},
+        "links": _links(job, self_link),
         "jobSpec": job.spec | {"redactedFields": []},
     } | _counters(job)
+
+
+def _links(job: Job, self_link: str) -> dict[str, str | None]:
+    """Absent is null, never an empty text, which the official client takes for a link."""
+    return {
+        "self": self_link,
+        "csvUpload": f"{self_link}csvUpload/" if job.upload in ("awaited", "begun") and not has_ended(job.status) else None,
+        "download": f"{self_link}download/" if job.has_download else None,
+    }
 
 
 def _counters(job: Job) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """The embedded Batch Prediction service: jobs in, scored files out. The rule here: what was accepted is never lost, and is scored once at a time."""
 
-import getpass
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,12 +14,20 @@ from reconciler.engine.job import Progress, ScoringJob, Tally
 from reconciler.errors import ModelError, ServiceError
 from reconciler.fingerprint import value_digest
 from reconciler.service import admission, moment
-from reconciler.service.job import Caller, Job, new_job
+from reconciler.service.definition import Definition
+from reconciler.service.files import Files
+from reconciler.service.identity import user
+from reconciler.service.job import AD_HOC, Caller, Job, Origin, new_job, uploaded
 from reconciler.service.listing import Selection
 from reconciler.service.lock import FolderLock
 from reconciler.service.refusal import Refusal
 from reconciler.service.registry import LocalDeployment, Registry
+from reconciler.service.retention import Sweeper
+from reconciler.service.scheduler import Scheduler
 from reconciler.service.store import Store
+from reconciler.service.stores import Stores, opened
+from reconciler.service.transfers import Limits, Transfers
+from reconciler.service.upload import CUT_OFF
 from reconciler.service.workers import Scorer, Workers
 
 _CORES = os.cpu_count() or 1
@@ -31,35 +41,69 @@ def engine_score(job: ScoringJob, *, report: Callable[[Progress], None], is_canc
 
 class Service:
     def __init__(
-        self, storage: Path, registry: Registry, *, workers: int = _CORES, score: Scorer = engine_score, clock: moment.Clock = moment.now
+        self,
+        storage: Path,
+        registry: Registry,
+        *,
+        workers: int = _CORES,
+        score: Scorer = engine_score,
+        clock: moment.Clock = moment.now,
+        retention: timedelta = timedelta(hours=48),
+        upload_limit: int | None = None,
+        upload_patience: timedelta = timedelta(minutes=10),
+        schedules: bool = False,
     ) -> None:
+        """With `schedules`, enabled job definitions run by the clock.
+
+        Files of jobs are kept for `retention`; an upload is at most `upload_limit` bytes, and may be silent for `upload_patience`.
+        """
         self.registry = registry
         self.clock = clock
         self._storage = storage
         self._count = workers
         self._score = score
+        self._retention = retention
+        self._limits = Limits(upload_limit, upload_patience)
+        self._files = Files(storage)
         self._running: tuple[FolderLock, Store, Workers] | None = None
+        self._sweeper: Sweeper | None = None
+        self._has_schedules = schedules
+        self._scheduler: Scheduler | None = None
+        self._stores: Stores | None = None
+        self._transfers: Transfers | None = None
 
     def start(self) -> None:
         """Takes the storage folder, takes up what the last process left, and begins to score. Raises ServiceError."""
         if self._running:
             raise ServiceError("The embedded service is already running", f"It was started before, with {self._storage}.")
-        lock = FolderLock(self._storage)
-        try:
-            store = _recovered(self._storage / "service.db", self.clock)
-        except BaseException:
-            lock.release()
-            raise
-        workers = Workers(store, self.registry, self._score, self._count)
+        with ExitStack() as undo:
+            lock = FolderLock(self._storage)
+            undo.callback(lock.release)
+            store = _recovered(self._storage / "service.db", self._files, self.clock)
+            undo.callback(store.close)
+            self._stores = opened(store.database, self._storage, self.clock)
+            undo.pop_all()
+        self._sweeper = Sweeper(store, self._files, self.clock, self._retention)
+        workers = Workers(store, self._files, self.registry, self._score, self._count, self._sweeper.wake)
         workers.start()
+        self._sweeper.start()
+        self._transfers = Transfers(store, self._files, workers.notify, self._limits)
         self._running = lock, store, workers
+        if self._has_schedules:
+            self._scheduler = Scheduler(self._stores.definitions, self.run_scheduled, self.clock)
+            self._scheduler.start()
 
     def stop(self) -> None:
         """What runs goes back to the queue, for the next start to score."""
+        if self._scheduler:
+            self._scheduler.stop()
+            self._scheduler = None
         if self._running:
             lock, store, workers = self._running
             self._running = None
             workers.stop()
+            if self._sweeper:
+                self._sweeper.stop()
             store.close()
             lock.release()
 
@@ -70,18 +114,48 @@ class Service:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
 
-    def submit(self, body: dict[str, Any], ip: str, key: str | None) -> Job:
-        """A new job, or the one that this idempotency key has made. Raises Refusal."""
+    @property
+    def stores(self) -> Stores:
+        self._parts()
+        assert self._stores is not None, "a service that runs has its stores"
+        return self._stores
+
+    def accepted(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The spec with the API's defaults, when it can become a job as things are. Raises Refusal."""
+        spec = admission.accepted_spec(body, _CORES)
+        admission.check_places(spec, self._storage)
+        admission.scorable_deployment(spec, self.registry)
+        admission.dataset_version(spec, self.stores.datasets)
+        return spec
+
+    def run_definition(self, definition_id: str, ip: str) -> Job:
+        definition = self.stores.definitions.get(definition_id)
+        return self.submit(definition.content.spec, ip, None, Origin("Manual Run", definition.origin))
+
+    def run_scheduled(self, definition: Definition, key: str) -> Job:
+        return self.submit(definition.content.spec, "127.0.0.1", key, Origin("Scheduled Run", definition.origin))
+
+    def resubmit(self, job_id: str, ip: str) -> Job:
+        """The same job again, over the same rows. Raises Refusal: 404, and 422 when the rows that were uploaded are not kept."""
+        old = self.job(job_id)
+        return self.submit(old.spec, ip, None, rows_of=old if old.upload else None)
+
+    def submit(self, body: dict[str, Any], ip: str, key: str | None, origin: Origin = AD_HOC, rows_of: Job | None = None) -> Job:
+        """A new job, or the one that this idempotency key has made; with the rows that were uploaded for another, or its own. Raises Refusal."""
         _, store, workers = self._parts()
         spec = admission.accepted_spec(body, _CORES)
+        admission.check_places(spec, self._storage)
         request = value_digest(request_core(spec))
         # Before the model is looked at: what was accepted once stays accepted, whatever became of the model.
         known = store.submitted_with(key, request) if key else None
         if known:
             return known
         deployment = admission.scorable_deployment(spec, self.registry)
-        job = new_job(deployment.id, self._model_id(deployment), spec, Caller(user(), ip), self.clock())
-        stored = store.add(job, request, key)
+        dataset = admission.dataset_version(spec, self.stores.datasets)
+        job = new_job(deployment.id, self._model_id(deployment), spec, Caller(user(), ip), self.clock(), origin)
+        if dataset:
+            job = replace(job, dataset_version_id=dataset.id, dataset_name=dataset.name)
+        stored = store.add(job, request, key) if rows_of is None else self._with_rows(job, rows_of, lambda given: store.add(given, request, key))
         workers.notify()
         return stored
 
@@ -101,8 +175,16 @@ class Service:
 
     def delete(self, job_id: str) -> None:
         _, store, workers = self._parts()
-        if store.delete(job_id, user()).status == "RUNNING":
+        if store.delete(job_id, user()).is_scoring:
             workers.cancel(job_id)
+        elif self._sweeper:
+            self._sweeper.wake()
+
+    @property
+    def transfers(self) -> Transfers:
+        self._parts()
+        assert self._transfers
+        return self._transfers
 
     def hide(self, job_id: str, is_hidden: bool) -> Job:
         _, store, _ = self._parts()
@@ -113,6 +195,17 @@ class Service:
             raise Refusal(503, "the service is not running")
         return self._running
 
+    def _with_rows(self, job: Job, other: Job, add: Callable[[Job], Job]) -> Job:
+        """Both jobs then share one file under two names, so that each may be cleaned up on its own."""
+        if other.upload != "whole" or not self._files.share_upload(other.id, job.id):
+            sentence = f"the rows of job {other.id} are not kept; make a new job and upload them again"
+            raise Refusal(422, sentence, {"predictionJobId": sentence})
+        try:
+            return add(uploaded(job, self.clock()))
+        except BaseException:
+            self._files.remove_upload(job.id)
+            raise
+
     def _model_id(self, deployment: LocalDeployment) -> str | None:
         try:
             return self.registry.artifact(deployment).model_id
@@ -120,21 +213,21 @@ class Service:
             return None  # replaced this very moment; the id serves only the list's modelId filter
 
 
-def user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        return str(os.getuid())
+def _recovered(path: Path, files: Files, clock: moment.Clock) -> Store:
+    """The store, where jobs that ran when the last process died wait to be scored from their start; deleted ones have ended.
 
-
-def _recovered(path: Path, clock: moment.Clock) -> Store:
-    """The store, where jobs that ran when the last process died wait to be scored from their start; deleted ones have ended."""
+    An upload that was under way has lost its caller. One in parts goes on: what was accepted of it is here.
+    """
     store = Store(path, clock)
     try:
+        for job in store.with_files():
+            if job.upload == "begun" and not job.is_multipart:
+                store.cut_upload(job.id, CUT_OFF)
         for job in store.with_status("RUNNING"):
             if job.is_deleted:
-                Path(job.output_path).unlink(missing_ok=True)
+                files.output(job).unlink(missing_ok=True)
             store.release(job.id, job.counts)
+        files.prepare(store.with_files())
     except BaseException:
         store.close()
         raise

@@ -10,9 +10,9 @@ OPEN: frozenset[Status] = frozenset({"INITIALIZING", "RUNNING"})
 # FAILED is a word of the wire that no move leads to: the official client never stops waiting on it, so a hard failure ends in ABORTED.
 MOVES: dict[tuple[Status, Status], str] = {
     ("INITIALIZING", "RUNNING"): "a worker takes the job",
-    ("INITIALIZING", "ABORTED"): "it is deleted while it waits",
+    ("INITIALIZING", "ABORTED"): "it is deleted while it waits, or its upload fails",
     ("RUNNING", "COMPLETED"): "every row is scored and on disk",
-    ("RUNNING", "ABORTED"): "it is deleted while it runs, or cannot be scored",
+    ("RUNNING", "ABORTED"): "it is deleted while it runs, or cannot be uploaded or scored",
     ("RUNNING", "INITIALIZING"): "the service stopped or died while it ran, so it is scored again",
 }
 

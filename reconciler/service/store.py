@@ -1,49 +1,46 @@
-"""The jobs, in SQLite. The rule here: every write is one `BEGIN IMMEDIATE` that is on disk before anyone can read it.
-
-One connection serves all threads, behind one lock. `Database.atomic()` is not used for writes: it opens a deferred transaction, which
-loses to a concurrent writer at once instead of waiting for it.
-"""
+"""The jobs, in SQLite. The rule here: every write is one `BEGIN IMMEDIATE` that is on disk before anyone can read it."""
 
 import json
-import sqlite3
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-
-from sqlite_utils.db import Database
+from typing import Any
 
 from reconciler.errors import ServiceError
 from reconciler.service import job as jobs
 from reconciler.service import moment
+from reconciler.service.database import Database
 from reconciler.service.job import Counts, Job
 from reconciler.service.listing import Selection
-from reconciler.service.migrations import MIGRATIONS
 from reconciler.service.refusal import Refusal
 from reconciler.service.status import Status, has_ended, is_lawful
 
 # A job beside its place in its deployment's queue: how many wait before it.
 _JOB = """
-SELECT jobs.*, CASE WHEN status = 'INITIALIZING' THEN (
+SELECT jobs.*, CASE WHEN status = 'INITIALIZING' AND is_queued THEN (
   SELECT count(*) FROM jobs AS ahead
-  WHERE ahead.deployment_id = jobs.deployment_id AND ahead.status = 'INITIALIZING' AND ahead.sequence < jobs.sequence
+  WHERE ahead.deployment_id = jobs.deployment_id AND ahead.status = 'INITIALIZING' AND ahead.is_queued AND ahead.sequence < jobs.sequence
 ) END AS queue_position FROM jobs
 """
-_NEXT = f"""{_JOB} WHERE status = 'INITIALIZING'
-  AND deployment_id NOT IN (SELECT deployment_id FROM jobs WHERE status = 'RUNNING') ORDER BY sequence LIMIT 1"""
+_IS_FREE = "deployment_id NOT IN (SELECT deployment_id FROM jobs WHERE status = 'RUNNING' AND is_scoring)"
+# A job whose rows are all here; it runs already when it got its turn while they were coming.
+_NEXT = f"""{_JOB} WHERE status IN ('INITIALIZING', 'RUNNING') AND is_queued AND NOT is_scoring AND (upload IS NULL OR upload = 'whole')
+  AND {_IS_FREE} ORDER BY sequence LIMIT 1"""
+# A job whose rows are coming runs, so that its result can be waited for, but holds nobody up: others are scored meanwhile.
+_ARRIVING = f"{_JOB} WHERE status = 'INITIALIZING' AND is_queued AND upload = 'begun' AND {_IS_FREE} ORDER BY sequence"
+_WITH_FILES = f"{_JOB} WHERE results_deleted = 0 AND 'localFile' IN (intake_type, output_type)"
 _OPEN_AT = "SELECT id FROM jobs WHERE output_place = ? AND status IN ('INITIALIZING', 'RUNNING')"
 
 
 class Store:
     def __init__(self, path: Path, clock: moment.Clock) -> None:
-        self._connection = _opened(path)
-        self._lock = threading.Lock()
+        self.database = Database(path)
+        self._connection = self.database.connection
+        self._lock = self.database.lock
+        self._immediate = self.database.writing
         self._clock = clock
 
     def close(self) -> None:
-        with self._lock:
-            self._connection.close()
+        self.database.close()
 
     def get(self, job_id: str) -> Job | None:
         with self._lock:
@@ -85,7 +82,35 @@ class Store:
         """The oldest job whose deployment is free, now running."""
         with self._immediate() as connection:
             row = connection.execute(_NEXT).fetchone()
-            return self._move(jobs.from_row(row), "RUNNING", jobs.line("started", self._clock())) if row else None
+            taken = self._score(jobs.from_row(row)) if row else None
+            self._run_arriving()
+            return taken
+
+    def begin_upload(self, job_id: str, is_part: bool) -> Job:
+        """The first bytes are here. In the queue from now on, unless the job wants all of them first."""
+        with self._immediate():
+            job = self._present(job_id)
+            if refused := upload_refusal(job, is_part):
+                raise refused
+            if job.upload == "awaited":
+                job = self._submit(job, "begun") if job.spec["intakeSettings"]["async"] else self._set(job, upload="begun")
+                self._run_arriving()
+            return self._known(job.id)
+
+    def end_upload(self, job_id: str) -> None:
+        """The last byte is on the disk. Raises Refusal when the job has ended meanwhile."""
+        with self._immediate():
+            job = self._known(job_id)
+            if has_ended(job.status):
+                raise aborted(job)
+            _ = self._set(job, upload="whole") if job.is_queued else self._submit(job, "whole")
+
+    def cut_upload(self, job_id: str, reason: str) -> None:
+        """Ends a job whose rows will never be whole; one that has them all, or has ended, stays as it is."""
+        with self._immediate():
+            job = self._known(job_id)
+            if job.upload != "whole" and not has_ended(job.status):
+                self._move(job, "ABORTED", reason)
 
     def complete(self, job_id: str, counts: Counts) -> bool:
         """False when the job was deleted at the last moment: then it has to be aborted instead."""
@@ -119,7 +144,28 @@ class Store:
             logs = [*job.logs, jobs.line("deleted", self._clock(), user=user)]
             connection.execute("UPDATE jobs SET is_deleted = 1, logs = ? WHERE id = ?", (json.dumps(logs), job_id))
             marked = self._known(job_id)
-            return marked if job.status == "RUNNING" else self._move(marked, "ABORTED", jobs.line("aborted", self._clock()))
+            return marked if job.is_scoring else self._move(marked, "ABORTED", jobs.line("aborted", self._clock()))
+
+    def with_files(self) -> list[Job]:
+        """The jobs for which files of ours are kept, or awaited."""
+        with self._lock:
+            return [jobs.from_row(row) for row in self._connection.execute(_WITH_FILES)]
+
+    def expired(self, before: str) -> list[Job]:
+        """The jobs whose files are kept no longer: deleted, or at their end for long enough."""
+        with self._lock:
+            rows = self._connection.execute(f"{_WITH_FILES} AND ended IS NOT NULL AND (is_deleted OR ended < ?)", (before,))
+            return [jobs.from_row(row) for row in rows]
+
+    def stalled(self, before: str) -> list[Job]:
+        """The jobs whose upload in parts was begun long ago, and never finished."""
+        with self._lock:
+            rows = self._connection.execute(f"{_WITH_FILES} AND ended IS NULL AND upload = 'begun' AND created < ?", (before,))
+            return [job for job in map(jobs.from_row, rows) if job.is_multipart]
+
+    def forget_files(self, job_id: str) -> None:
+        with self._immediate():
+            self._set(self._known(job_id), results_deleted=True)
 
     def hide(self, job_id: str, is_hidden: bool) -> Job:
         with self._immediate() as connection:
@@ -130,25 +176,31 @@ class Store:
             connection.execute("UPDATE jobs SET hidden = ? WHERE id = ?", (hidden, job_id))
             return self._known(job_id)
 
-    @contextmanager
-    def _immediate(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                self._connection.rollback()
-                raise
-
     def _move(self, job: Job, status: Status, line: str, counts: Counts | None = None) -> Job:
         """The only place that changes a status; with no counts the job starts again from zero."""
         if not is_lawful(job.status, status):
             raise ServiceError("A job cannot change so", f"Job {job.id} is {job.status} and cannot become {status}.")
-        values = asdict(counts or Counts()) | {"status": status, "logs": json.dumps([*job.logs, line])}
+        ended = moment.rfc3339(self._clock()) if has_ended(status) else None
+        logs = json.dumps([*job.logs, line])
+        return self._set(job, **asdict(counts or Counts()), status=status, logs=logs, ended=ended, is_scoring=False)
+
+    def _set(self, job: Job, **values: Any) -> Job:
         settings = ", ".join(f"{name} = :{name}" for name in values)
         self._connection.execute(f"UPDATE jobs SET {settings} WHERE id = :id", values | {"id": job.id})
         return self._known(job.id)
+
+    def _submit(self, job: Job, upload: jobs.Upload) -> Job:
+        return self._set(job, upload=upload, is_queued=True, logs=json.dumps([*job.logs, jobs.line("submitted", self._clock())]))
+
+    def _score(self, job: Job) -> Job:
+        return self._set(self._started(job) if job.status == "INITIALIZING" else job, is_scoring=True)
+
+    def _started(self, job: Job) -> Job:
+        return self._move(job, "RUNNING", jobs.line("started", self._clock()))
+
+    def _run_arriving(self) -> None:
+        for row in self._connection.execute(_ARRIVING).fetchall():
+            self._started(jobs.from_row(row))
 
     def _with_key(self, key: str, request: str) -> Job | None:
         row = self._connection.execute(f"{_JOB} WHERE idempotency_key = ?", (key,)).fetchone()
@@ -172,18 +224,18 @@ class Store:
         return jobs.from_row(row) if row else None
 
 
-def _opened(path: Path) -> sqlite3.Connection:
-    try:
-        connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-    except sqlite3.Error as error:
-        raise ServiceError("The embedded service's database cannot be opened", f"{path}: {error}.") from error
-    try:
-        database = Database(connection)
-        database.enable_wal()
-        database.execute("PRAGMA synchronous = FULL")
-        MIGRATIONS.apply(database)
-    except sqlite3.Error as error:
-        connection.close()
-        raise ServiceError("The embedded service's database cannot be opened", f"{path}: {error}.") from error
-    connection.row_factory = sqlite3.Row
-    return connection
+def upload_refusal(job: Job, is_part: bool) -> Refusal | None:
+    """Why no byte of an intake is taken for this job now."""
+    if job.upload is None:
+        return Refusal(404, f"job {job.id} takes no upload: its intake is {job.intake_type}")
+    if is_part != job.is_multipart:
+        return Refusal(409, f"job {job.id} is {'no' if is_part else 'a'} multipart job")
+    if job.status == "ABORTED":
+        return aborted(job)
+    if job.upload == "whole" or (job.upload == "begun" and not is_part):
+        return Refusal(409, f"the upload of job {job.id} has already begun")
+    return None
+
+
+def aborted(job: Job) -> Refusal:
+    return Refusal(422, f"job {job.id} was aborted: {job.logs[-1]}")

@@ -4,9 +4,7 @@ A worker waits on one condition and takes jobs from the store while holding it, 
 wait is never overlooked. While a job runs, its counters live here; the store learns them at its end.
 """
 
-import contextlib
 import logging
-import os
 import sqlite3
 import threading
 import time
@@ -18,6 +16,7 @@ from typing import Protocol, TypeVar
 from reconciler.api.schema import JobSpec
 from reconciler.engine.job import Progress, ScoringJob, Tally
 from reconciler.errors import Cancelled, ScoringError
+from reconciler.service.files import Files, sync_folder
 from reconciler.service.job import Counts, Job
 from reconciler.service.registry import Registry
 from reconciler.service.store import Store
@@ -57,10 +56,12 @@ class Run:
 
 
 class Workers:
-    def __init__(self, store: Store, registry: Registry, score: Scorer, count: int) -> None:
+    def __init__(self, store: Store, files: Files, registry: Registry, score: Scorer, count: int, at_end: Callable[[], None]) -> None:
         self._store = store
+        self._files = files
         self._registry = registry
         self._score = score
+        self._at_end = at_end
         self._wake = threading.Condition()
         self._stopping = threading.Event()
         self._cancelled: set[str] = set()
@@ -98,6 +99,7 @@ class Workers:
             self._run(job, run)
             del self._runs[job.id]
             self._cancelled.discard(job.id)
+            self._at_end()
 
     def _next(self) -> Job | None:
         with self._wake:
@@ -109,22 +111,23 @@ class Workers:
         return None
 
     def _run(self, job: Job, run: Run) -> None:
-        before = _signature(job.output_path)
+        output = self._files.output(job)
+        before = _signature(output)
         try:
             tally = self._score(self._scoring(job), report=run.report, is_cancelled=lambda: self._is_cancelled(job))
         except Cancelled:
             reason = None
         except ScoringError as error:
-            reason = _reason(error)
+            reason = self._files.as_seen(job, _reason(error))
         except BaseException as error:  # a model's own code may even call sys.exit; the worker lives on
             _LOG.exception("job %s", job.id)
             reason = f"internal error: {type(error).__name__}: {error}"
         else:
-            _sync_folder(job.output_path)
+            sync_folder(output.parent)
             if self._insist(lambda: self._store.complete(job.id, run.counts_at_end(tally))) is not False:
                 return
             reason = None
-        _discard(job.output_path, before)
+        _discard(output, before)
         if reason is None and self._stopping.is_set():
             self._insist(lambda: self._store.release(job.id, run.counts))
         else:
@@ -137,7 +140,7 @@ class Workers:
         deployment = self._registry.get(job.deployment_id)
         if deployment is None:
             raise ScoringError("The deployment is no longer served", f"no deployment here has the id {job.deployment_id}")
-        return ScoringJob(deployment.folder, Path(job.intake_path), Path(job.output_path), JobSpec.model_validate(job.spec))
+        return ScoringJob(deployment.folder, self._files.intake(job), self._files.output(job), JobSpec.model_validate(job.spec))
 
     def _insist(self, write: Callable[[], Answer]) -> Answer | None:
         """Write until it succeeds, or the service stops: on a full disk a job waits rather than be lost; None when it gave up."""
@@ -154,28 +157,18 @@ def _reason(error: ScoringError) -> str:
     return (f"{error.summary}: {error.detail}" if error.detail else error.summary) or type(error).__name__
 
 
-def _signature(path: str) -> Signature:
+def _signature(path: Path) -> Signature:
     try:
-        found = Path(path).stat()
+        found = path.stat()
     except OSError:
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _sync_folder(path: str) -> None:
-    """The scorer has synced the file; this makes its name as durable."""
-    with contextlib.suppress(OSError):  # some file systems cannot sync a folder
-        descriptor = os.open(Path(path).parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _discard(path: str, before: Signature) -> None:
+def _discard(path: Path, before: Signature) -> None:
     """Removes what this run has written; a file it never touched is an earlier result and stays."""
     if _signature(path) != before:
         try:
-            Path(path).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
         except OSError:
             _LOG.exception("the output %s of an aborted job cannot be removed", path)

@@ -68,6 +68,8 @@ def test_a_character_across_blocks_is_read(tmp_path: Path) -> None:
         (b"\n\r\n\n", "has no header"),
         (b"\xef\xbb\xbf", "has no header"),
         (b"a,b,a,,\n1,2,3,4,5\n", "the header names (no name), a more than once"),
+        (b"," * 500_000 + b"\n1\n", "the header names (no name) more than once"),
+        (b",".join(b"%d" % (number // 2) for number in range(60)), "26 and others more than once"),
         (b"a,b\n1,2\n1,2,3\n", "line 3: the row has 3 fields where the header has 2 fields"),
         (b"a,b\n1,2\n\n1\n", "line 4: the row has 1 field where"),
         (b'a,b\n1,"x\ny\nz"\n1,2,3\n', "line 5: the row has 3 fields"),

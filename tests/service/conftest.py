@@ -151,6 +151,11 @@ def house(tmp_path: Path) -> House:
     return House(tmp_path)
 
 
+@pytest.fixture(scope="session")
+def house_of() -> type[House]:
+    return House
+
+
 @pytest.fixture
 def service(house: House) -> Iterator[Service]:
     with house.service() as running:

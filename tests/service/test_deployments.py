@@ -63,3 +63,40 @@ def test_search_order_and_pages(client):
     page = client.get("deployments/?limit=1").json()
     assert (page["count"], page["totalCount"]) == (1, 2)
     assert page["next"].endswith("/api/v2/deployments/?offset=1&limit=1")
+
+
+def test_the_champion_is_what_the_folder_holds(house, client):
+    churn = house.deployments["churn"]
+    package = client.get(f"deployments/{churn.id}/championModelPackage/").json()
+    shown = model(client, churn)
+    assert (package["id"], package["modelId"]) == (shown["modelPackage"]["id"], shown["model"]["id"])
+    assert package["target"] == {"name": "churned", "type": "Binary", "classNames": ["yes", "no"], "predictionThreshold": 0.5}
+    assert (package["registeredModelVersion"], package["isArchived"], package["isDeprecated"]) == (1, False, False)
+    (churn.folder / "model.lgb").write_text("TREE\n")
+    replaced = client.get(f"deployments/{churn.id}/championModelPackage/").json()
+    assert replaced["registeredModelId"] == package["registeredModelId"]
+    assert replaced["id"] != package["id"]
+    (churn.folder / "model.lgb").unlink()
+    assert client.get(f"deployments/{churn.id}/championModelPackage/").status_code == 404
+    assert client.get("deployments/nope/championModelPackage/").status_code == 404
+
+
+def test_a_model_is_replaced_by_its_folder_and_not_by_a_request(house, client):
+    churn = house.deployments["churn"]
+    answer = client.request("PATCH", f"deployments/{churn.id}/model/", json={"modelPackageId": "6" * 24, "reason": "ACCURACY"})
+    assert (answer.status_code, "replace the content" in answer.json()["message"]) == (422, True)
+    assert client.request("PATCH", "deployments/nope/model/", json={}).status_code == 404
+
+
+def test_filters_keep_all_or_none_for_all_are_alike(client):
+    def count(query):
+        answer = client.get(f"deployments/?{query}")
+        assert answer.status_code == 200, answer.text
+        return answer.json()["totalCount"]
+
+    assert [count(query) for query in ("role=OWNER", "serviceHealth=failing,unknown", "isA2AAgent=false", "executionEnvironmentType=datarobot")] == [
+        2
+    ] * 4
+    assert [count(query) for query in ("role=USER", "serviceHealth=failing", "importance=HIGH", "tagKeys=team", "isA2AAgent=true")] == [0] * 5
+    assert count("orderBy=-serviceHealth") == 2
+    assert client.get("deployments/?serviceHealth=fine").status_code == 422

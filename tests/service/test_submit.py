@@ -40,6 +40,11 @@ def test_a_job_is_accepted_scored_and_shown_in_full(house, client):
     schema.Job.model_validate(job)
 
 
+def own_file(spec):
+    """The service's database, in a roundabout way."""
+    return spec["outputSettings"]["path"].replace("a.out", "models/../storage/service.db")
+
+
 REFUSED: dict[str, tuple[Callable, int, str | None]] = {
     "unknown option": (lambda spec: spec | {"maxExplanation": 3}, 422, "maxExplanation"),
     "wrong type": (lambda spec: spec | {"maxExplanations": "3"}, 422, "maxExplanations"),
@@ -47,14 +52,14 @@ REFUSED: dict[str, tuple[Callable, int, str | None]] = {
     "no target": (lambda spec: {key: value for key, value in spec.items() if key != "deploymentId"}, 422, "deploymentId"),
     "model id": (lambda spec: {key: value for key, value in spec.items() if key != "deploymentId"} | {"modelId": "6" * 24}, 422, "deploymentId"),
     "unknown deployment": (lambda spec: spec | {"deploymentId": "f" * 24}, 404, None),
-    "upload": (lambda spec: spec | {"intakeSettings": {"type": "localFile"}}, 422, "intakeSettings"),
-    "default intake": (lambda spec: {key: value for key, value in spec.items() if key != "intakeSettings"}, 422, "intakeSettings"),
+    "cloud intake": (lambda spec: spec | {"intakeSettings": {"type": "s3", "url": "s3://b/i.csv"}}, 422, "intakeSettings"),
     "cloud output": (lambda spec: spec | {"outputSettings": {"type": "s3", "url": "s3://b/o.csv"}}, 422, "outputSettings"),
     "unknown intake": (lambda spec: spec | {"intakeSettings": {"type": "pigeon"}}, 422, "intakeSettings"),
     "intake is no object": (lambda spec: spec | {"intakeSettings": 3}, 422, "intakeSettings"),
     "relative path": (lambda spec: spec | {"outputSettings": {"type": "fileSystem", "path": "out.csv"}}, 422, "outputSettings"),
     "null byte": (lambda spec: spec | {"outputSettings": {"type": "fileSystem", "path": "/a\0b"}}, 422, "outputSettings"),
     "output is intake": (lambda spec: spec | {"outputSettings": spec["intakeSettings"]}, 422, "outputSettings"),
+    "own folder": (lambda spec: spec | {"outputSettings": {"type": "fileSystem", "path": own_file(spec)}}, 422, "outputSettings"),
     "not served": (lambda spec: spec | {"maxExplanations": 3}, 422, "maxExplanations"),
     "snake case intake": (lambda spec: {**spec, "intake_settings": spec["intakeSettings"]}, 422, "intake_settings"),
     "list": (lambda spec: [spec], 422, None),

@@ -21,9 +21,18 @@ from reconciler.service.service import Service
 
 async def create(request: Request) -> Response:
     body = await json_object(request)
-    ip = request.client.host if request.client else "127.0.0.1"
-    job = await run_in_threadpool(_service(request).submit, body, ip, request.headers.get("Idempotency-Key") or None)
-    return Json(_shown(request, job), 202, headers={"Location": _link(request, job)})
+    job = await run_in_threadpool(_service(request).submit, body, _ip(request), request.headers.get("Idempotency-Key") or None)
+    return _accepted(request, job)
+
+
+async def create_from_existing(request: Request) -> Response:
+    job_id = _only_id(await json_object(request), "predictionJobId")
+    return _accepted(request, await run_in_threadpool(_service(request).resubmit, job_id, _ip(request)))
+
+
+async def create_from_definition(request: Request) -> Response:
+    definition_id = _only_id(await json_object(request), "jobDefinitionId")
+    return _accepted(request, await run_in_threadpool(_service(request).run_definition, definition_id, _ip(request)))
 
 
 def list_all(request: Request) -> Response:
@@ -51,6 +60,24 @@ async def update(request: Request) -> Response:
 def delete(request: Request) -> Response:
     _service(request).delete(request.path_params["id"])
     return Response(status_code=202)
+
+
+def _only_id(body: dict[str, Any], name: str) -> str:
+    """The one field of a body. Raises Refusal."""
+    problems = [((key,), f"this field is unknown; known is: {name}") for key in body if key != name]
+    if not isinstance(body.get(name), str):
+        problems.append(((name,), "an id is needed"))
+    if problems:
+        raise invalid(problems)
+    return str(body[name])
+
+
+def _accepted(request: Request, job: Job) -> Response:
+    return Json(_shown(request, job), 202, headers={"Location": _link(request, job)})
+
+
+def _ip(request: Request) -> str:
+    return request.client.host if request.client else "127.0.0.1"
 
 
 def _updated(request: Request, body: dict[str, Any]) -> Job:

@@ -1,26 +1,52 @@
 """`deployments/`: which models can be scored with. The rule here: read-only; a deployment is a folder that the service was started with."""
 
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import Response
 
 from reconciler.service import parameters
 from reconciler.service.answer import Json
+from reconciler.service.body import json_object
 from reconciler.service.paging import page
 from reconciler.service.refusal import Refusal
-from reconciler.service.registry import Registry
+from reconciler.service.registry import LocalDeployment, Registry
 
-_PARSERS = {
+_HEALTH = ("passing", "warning", "failing", "unavailable", "unknown")
+# What every deployment here is, by the list's filters: each takes values separated by commas, and keeps what has one of them.
+_FACTS: dict[str, tuple[tuple[str, ...] | None, str | None]] = {
+    "role": (("OWNER", "USER"), "OWNER"),
+    "serviceHealth": (_HEALTH, "unknown"),
+    "modelHealth": (_HEALTH, "unknown"),
+    "accuracyHealth": (_HEALTH, "unavailable"),
+    "executionEnvironmentType": (("datarobot", "external"), "datarobot"),
+    "importance": (("CRITICAL", "HIGH", "MODERATE", "LOW"), None),
+    "tagKeys": (None, None),
+    "tagValues": (None, None),
+    "isA2AAgent": (("true", "false"), "false"),
+}
+# Nothing but labels tells deployments here apart: by anything else they are equal, and stay in the order of their labels.
+_ORDERS = ("label", "serviceHealth", "modelHealth", "accuracyHealth", "recentPredictions", "lastPredictionTimestamp")
+
+
+def _listed(choices: tuple[str, ...] | None) -> parameters.Parser[list[str]]:
+    one = parameters.one_of(choices) if choices else parameters.text
+    return parameters.Parser(lambda value: [one(part) for part in value.split(",")], {"type": "string"})
+
+
+QUERY: parameters.Parsers = {
     "offset": parameters.whole(0),
     "limit": parameters.whole(1, 100),
     "search": parameters.text,
-    "orderBy": parameters.one_of(("label", "-label")),
+    "orderBy": parameters.one_of([*_ORDERS, *(f"-{order}" for order in _ORDERS)]),
+    **{name: _listed(choices) for name, (choices, _) in _FACTS.items()},
 }
 
 
 def list_all(request: Request) -> Response:
-    registry, given = _registry(request), parameters.read(request.query_params, _PARSERS)
-    found = registry.labelled(given.get("search", [""])[-1])
-    if given.get("orderBy") == ["-label"]:
+    registry, given = _registry(request), parameters.read(request.query_params, QUERY)
+    found = registry.labelled(given.get("search", [""])[-1]) if _is_wanted(given) else []
+    if given.get("orderBy", [""])[-1] == "-label":
         found.reverse()
     offset, limit = given.get("offset", [0])[-1], given.get("limit", [20])[-1]
     shown = [registry.resource(deployment) for deployment in found[offset : offset + limit]]
@@ -28,11 +54,37 @@ def list_all(request: Request) -> Response:
 
 
 def show(request: Request) -> Response:
-    registry, deployment_id = _registry(request), request.path_params["id"]
-    deployment = registry.get(deployment_id)
+    return Json(_registry(request).resource(_present(request)))
+
+
+def show_champion(request: Request) -> Response:
+    """The model package that the deployment scores with now."""
+    deployment = _present(request)
+    package = _registry(request).champion(deployment)
+    if package is None:
+        raise Refusal(404, f"deployment {deployment.id} has no model: its folder cannot be read")
+    return Json(package)
+
+
+async def replace_model(request: Request) -> Response:
+    """Refused for what it would have to do: rewrite the user's folder. The folder's content is the model, and its ids change with it."""
+    deployment = _present(request)
+    await json_object(request)
+    sentence = "is the content of its folder; replace the content, and the model's ids change with it"
+    raise Refusal(422, f"the model of deployment {deployment.id} {sentence}")
+
+
+def _is_wanted(given: dict[str, list[Any]]) -> bool:
+    """Every deployment here is alike by these filters: all of them are wanted, or none."""
+    return all(fact in values for name, (_, fact) in _FACTS.items() for values in given.get(name, []))
+
+
+def _present(request: Request) -> LocalDeployment:
+    deployment_id = request.path_params["id"]
+    deployment = _registry(request).get(deployment_id)
     if deployment is None:
         raise Refusal(404, f"there is no deployment {deployment_id}")
-    return Json(registry.resource(deployment))
+    return deployment
 
 
 def _registry(request: Request) -> Registry:

@@ -1,0 +1,59 @@
+"""Secrets at rest. The rule here: nothing leaves this room for the disk unless it is encrypted, and the key's file is its owner's alone.
+
+The key lies beside the database, so this protects a copied or leaked database, a backup and a log; not against who can read the whole folder.
+"""
+
+import contextlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from reconciler.errors import ServiceError
+
+
+class SecretBox:
+    """Fernet (AES-128-CBC with HMAC-SHA256) over JSON values; the key is made on first use."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def seal(self, secrets: dict[str, Any]) -> bytes:
+        """Raises ServiceError when the key cannot be made or read."""
+        return bytes(self._fernet().encrypt(json.dumps(secrets).encode()))
+
+    def open(self, sealed: bytes) -> dict[str, Any]:
+        """Raises ServiceError when the key is not the one that sealed it."""
+        from cryptography.fernet import InvalidToken
+
+        try:
+            opened: dict[str, Any] = json.loads(self._fernet().decrypt(sealed))
+        except InvalidToken:
+            raise ServiceError("A stored credential cannot be decrypted", f"{self._path} is not the key it was encrypted with.") from None
+        return opened
+
+    def _fernet(self) -> Any:
+        from cryptography.fernet import Fernet  # of the extra `serve`: a plan needs no secrets at rest
+
+        try:
+            return Fernet(self._key(Fernet.generate_key))
+        except (OSError, ValueError) as error:
+            raise ServiceError("The key of the stored credentials cannot be used", f"{self._path}: {error}") from None
+
+    def _key(self, make: Any) -> bytes:
+        """The key's file is linked into place whole: of two that make one at once, both use the first."""
+        if not self._path.exists():
+            made = self._path.with_name(f"{self._path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+            _write_private(made, make())
+            with contextlib.suppress(FileExistsError):
+                os.link(made, self._path)
+            made.unlink()
+        return self._path.read_bytes()
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
