@@ -5,6 +5,7 @@ What differs from run to run (ids, times, the order in which jobs end) is levell
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from house import REPOSITORY, copy_specs
 
 README = REPOSITORY / "README.md"
 _MARK = "\x1e"
+_PORT = "8765"  # the one that the README names
 _LEVELLED = (
     (r"\b[0-9a-f]{24}\b", "ID"),
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\.\d{6}Z?", "TIME"),
@@ -31,12 +33,20 @@ def blocks(text: str) -> Iterator[tuple[int, list[tuple[str, str]]]]:
 
 
 def replay(commands: list[str], root: Path) -> list[str]:
-    """Run the commands in one shell; returns what each said."""
+    """Run the commands in one shell, on a free port; returns what each said."""
+    port = free_port()
+    commands = [command.replace("reconciler serve ", f"reconciler serve -port {port} ").replace(_PORT, port) for command in commands]
     script = "".join(f"{command}\nstatus=$?; printf '{_MARK}'; (exit $status)\n" for command in commands)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {"PATH": path, "HOME": str(root), "LC_ALL": "C.UTF-8"}
+    environment = {"PATH": path, "HOME": str(root), "LC_ALL": "C.UTF-8", **({"PYTHONPATH": here} if (here := os.environ.get("PYTHONPATH")) else {})}
     said = subprocess.run(["bash", "-c", script], cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    return said.stdout.split(_MARK)[: len(commands)]
+    return said.stdout.replace(port, _PORT).split(_MARK)[: len(commands)]
+
+
+def free_port() -> str:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return str(listener.getsockname()[1])
 
 
 def levelled(said: str) -> str:

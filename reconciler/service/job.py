@@ -20,6 +20,7 @@ LINES = {
     "deleted": "Job abort requested by {user} at {time}",
     "aborted": "Job aborted at {time}",
     "requeued": "Job queued again at {time}: the service stopped while the job ran",
+    "died": "Job queued again at {time}: the service died while the job was scored",
 }
 
 # How far an intake has come that the caller uploads. A job of another intake has none of these.
@@ -113,6 +114,12 @@ class Job:
 
     def at(self, counts: Counts) -> "Job":
         return replace(self, counts=counts)
+
+
+def deaths(job: Job) -> int:
+    """How often the service died while it scored the job."""
+    told = LINES["died"].partition("{time}")[2]
+    return sum(entry.endswith(told) for entry in job.logs)
 
 
 def line(event: str, time: datetime, **names: str) -> str:

@@ -24,6 +24,7 @@ from reconciler.service.refusal import Refusal
 from reconciler.service.registry import LocalDeployment, Registry
 from reconciler.service.retention import Sweeper
 from reconciler.service.scheduler import Scheduler
+from reconciler.service.status import has_ended
 from reconciler.service.store import Store
 from reconciler.service.stores import Stores, opened
 from reconciler.service.transfers import Limits, Transfers
@@ -224,9 +225,8 @@ def _recovered(path: Path, files: Files, clock: moment.Clock) -> Store:
             if job.upload == "begun" and not job.is_multipart:
                 store.cut_upload(job.id, CUT_OFF)
         for job in store.with_status("RUNNING"):
-            if job.is_deleted:
+            if has_ended(store.recover(job.id).status):
                 files.output(job).unlink(missing_ok=True)
-            store.release(job.id, job.counts)
         files.prepare(store.with_files())
     except BaseException:
         store.close()

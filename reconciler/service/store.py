@@ -30,6 +30,12 @@ _ARRIVING = f"{_JOB} WHERE status = 'INITIALIZING' AND is_queued AND upload = 'b
 _WITH_FILES = f"{_JOB} WHERE results_deleted = 0 AND 'localFile' IN (intake_type, output_type)"
 _OPEN_AT = "SELECT id FROM jobs WHERE output_place = ? AND status IN ('INITIALIZING', 'RUNNING')"
 
+# A job that was being scored at so many deaths of the process is taken to be their cause.
+DEATHS = 10
+TOO_DEADLY = (
+    f"The service died {DEATHS} times while it scored this job: its model or its data may crash the scorer, or need more memory than there is."
+)
+
 
 class Store:
     def __init__(self, path: Path, clock: moment.Clock) -> None:
@@ -132,6 +138,18 @@ class Store:
                 self._move(job, "ABORTED", jobs.line("aborted", self._clock()), counts)
             else:
                 self._move(job, "INITIALIZING", jobs.line("requeued", self._clock()))
+
+    def recover(self, job_id: str) -> Job:
+        """A job that ran when the process died: as `release`, but not for ever, since the job itself may be what kills the process."""
+        with self._immediate():
+            job = self._known(job_id)
+            if job.is_deleted:
+                return self._move(job, "ABORTED", jobs.line("aborted", self._clock()), job.counts)
+            if not job.is_scoring:
+                return self._move(job, "INITIALIZING", jobs.line("requeued", self._clock()))
+            if jobs.deaths(job) + 1 == DEATHS:
+                return self._move(job, "ABORTED", TOO_DEADLY, job.counts)
+            return self._move(job, "INITIALIZING", jobs.line("died", self._clock()))
 
     def delete(self, job_id: str, user: str) -> Job:
         """A waiting job ends here; a running one is only marked, for its worker ends it when it has let go of the output."""

@@ -10,6 +10,7 @@ import pytest
 
 from reconciler.errors import ServiceError
 from reconciler.service.registry import Registry
+from reconciler.service.store import DEATHS
 
 # A process that completes one job, dies in the middle of the next, and leaves a third in the queue.
 CHILD = """
@@ -149,3 +150,29 @@ def test_a_folder_that_cannot_hold_the_database_is_an_error_with_its_path(house)
     (house.storage / "service.db").unlink()
     with house.service():
         pass
+
+
+# A process whose scorer brings it down, as a damaged model or too large a block of rows may.
+DEADLY = """
+import json, os, sys, threading
+from pathlib import Path
+from reconciler.service.registry import LocalDeployment, Registry
+from reconciler.service.service import Service
+
+storage, folder, deployment, spec = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], json.loads(sys.argv[4])
+service = Service(storage, Registry([LocalDeployment(deployment, "churn", folder)]), score=lambda job, **_: os._exit(9))
+service.start()
+service.submit(spec, "127.0.0.1", "a")
+threading.Event().wait(1)
+"""
+
+
+def test_a_job_that_brings_the_service_down_again_and_again_is_aborted(house, client_of):
+    churn = house.deployments["churn"]
+    arguments = [sys.executable, "-c", DEADLY, str(house.storage), str(churn.folder), churn.id, json.dumps(house.spec("a"))]
+    for _ in range(DEATHS):
+        assert subprocess.run(arguments, check=False, timeout=60).returncode == 9
+    with house.service() as service:
+        (job,) = client_of(service).get("batchPredictions/").json()["data"]
+    assert job["status"] == "ABORTED"
+    assert job["statusDetails"].startswith(f"The service died {DEATHS} times while it scored this job")
