@@ -7,7 +7,7 @@ import secrets
 import signal
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,36 +18,58 @@ from reconciler.errors import Refused
 if TYPE_CHECKING:
     import uvicorn
 
-# A request's line and headers; the official client's are under 2 KB.
-_HEADER_BYTES = 32 * 1024
-# Connections beyond these are refused, so that half-open ones cannot take the last file descriptor.
+# Connections beyond these are closed, so that half-open ones cannot take the last file descriptor; fewer where the system gives us fewer.
 _CONNECTIONS = 4000
+# Of each connection: its socket, and the file that it downloads.
+_DESCRIPTORS = 2
+_OWN_DESCRIPTORS = 200
 _GRACE_S = 10
+# Longer than the official client waits between two looks at a job.
+_KEEP_ALIVE_S = 75
 _NO_SERVER = "`reconciler serve` needs a web server. Run: pip install 'reconciler[engine,serve]'"
 
 
 class Settings(NamedTuple):
-    """`retention`: how long uploads and results are kept; `upload_limit`: bytes of one upload, None for no limit."""
+    """`retention`: how long uploads and results are kept; `upload_limit`: bytes of one upload, None for no limit.
 
-    host: str
-    port: int
+    `patience`: how long a caller may neither send what it has begun, nor read what it has asked for.
+    """
+
     retention: timedelta
     upload_limit: int | None
+    patience: timedelta
 
 
 def kept_token(storage: Path) -> tuple[str, Path | None]:
-    """The token of DATAROBOT_API_TOKEN, else one that is made once and kept beside the data, readable by its owner only."""
-    if given := os.environ.get("DATAROBOT_API_TOKEN"):
+    """The token of DATAROBOT_API_TOKEN, else one that is made once and kept beside the data, readable by its owner only. Raises Refused."""
+    if given := os.environ.get("DATAROBOT_API_TOKEN", "").strip():
         return given, None
     path = storage / "token"
-    storage.mkdir(parents=True, exist_ok=True)
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text().strip(), path
+        storage.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            _keep_first(path, secrets.token_urlsafe(32) + "\n")
+        token = path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused("The token cannot be kept", f"{path}: {error}. Choose another -storage, or set DATAROBOT_API_TOKEN.") from None
+    if not token:
+        raise Refused("The token file is empty", f"Remove {path}, and a new token is made.")
+    return token, path
+
+
+def _keep_first(path: Path, text: str) -> None:
+    """Whole or not at all, and of two processes that begin at once the first one's."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with open(descriptor, "w") as file:
-        file.write(secrets.token_urlsafe(32) + "\n")
-    return path.read_text().strip(), path
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        with suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink()
 
 
 def listen(host: str, port: int, *, is_remote_allowed: bool) -> socket.socket:
@@ -56,8 +78,10 @@ def listen(host: str, port: int, *, is_remote_allowed: bool) -> socket.socket:
         detail = "Whoever reaches it and has the token reads and writes files as you do. Give -allow-remote to serve other machines, behind TLS."
         raise Refused(f"{host} is not a loopback address", detail)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
+    # With its protocol named: asyncio switches Nagle's wait off only then, and without each answer takes 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a peer that lost its power never says goodbye
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(1024)
@@ -83,22 +107,30 @@ def serve(
     except ImportError:
         raise Refused("The web server is not installed", _NO_SERVER) from None
     from reconciler.service.app import create_app
+    from reconciler.service.connection_guard import guarded
+    from reconciler.service.guard import HEAD_BYTES, Farewell, Gate, Patience
     from reconciler.service.registry import LocalDeployment, Registry
     from reconciler.service.service import Service
 
     registry = Registry(LocalDeployment(deployment_id(folder), name, root / folder) for name, folder in deployments.items())
-    _raise_file_limit()
-    with Service(storage, registry, retention=settings.retention, upload_limit=settings.upload_limit, schedules=True) as service:
+    connections = _affordable_connections()
+    patience = settings.patience.total_seconds()
+    service = Service(
+        storage, registry, retention=settings.retention, upload_limit=settings.upload_limit, upload_patience=settings.patience, schedules=True
+    )
+    with service:
+        # An upload has its own patience, and says so in its job: the other one must not be first.
+        app = Farewell(Patience(create_app(service, token), patience + 1))
         config = uvicorn.Config(
-            create_app(service, token),
-            http="h11",
+            Gate(app, connections * 3 // 4),
+            http=guarded(patience, connections),
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
-            h11_max_incomplete_event_size=_HEADER_BYTES,
-            limit_concurrency=_CONNECTIONS,
+            h11_max_incomplete_event_size=HEAD_BYTES,
+            timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=_GRACE_S,
         )
         server = uvicorn.Server(config)
@@ -124,9 +156,11 @@ def _nothing() -> Iterator[None]:
     yield
 
 
-def _raise_file_limit() -> None:
-    """As many open files as the system lets us have: each connection is one."""
+def _affordable_connections() -> int:
+    """As many as we take, or as the system has files for; its soft limit is raised for them."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 2 * _CONNECTIONS if hard == resource.RLIM_INFINITY else min(hard, 2 * _CONNECTIONS)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    wanted = _DESCRIPTORS * _CONNECTIONS + _OWN_DESCRIPTORS
+    files = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+    if soft != resource.RLIM_INFINITY and soft < files:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    return max((files - _OWN_DESCRIPTORS) // _DESCRIPTORS, 1)

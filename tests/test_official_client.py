@@ -138,6 +138,13 @@ def test_score_to_file_reads_and_writes_a_custom_csv_format(served, wine, output
     assert table(text, delimiter=";", quotechar="'")["note"][:3] == ["süß; rund", "l'été", "plain"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "shift_jis", "utf_8_sig"])
+def test_a_file_is_scored_in_the_encoding_it_is_in(served, wine, is_wine, encoding):
+    intake = {"type": "localFile", "file": io.BytesIO(served.data("wine").encode(encoding))}
+    job = Job.score(wine, intake, csv_settings={"encoding": encoding}, passthrough_columns=["bottle_id"])
+    is_wine(downloaded(job).decode(encoding), "bottle_id")
+
+
 def test_the_delimiter_tab_is_spelled_out(served, wine, output, is_wine):
     source = io.BytesIO(served.data("wine").replace(",", "\t").encode())
     Job.score_to_file(wine, source, str(output), csv_settings={"delimiter": "tab"})
@@ -591,8 +598,9 @@ def test_a_part_whose_last_bytes_the_client_cuts_off_is_scored_when_nothing_is_m
 
 
 @pytest.mark.parametrize("is_async", [True, False])
-def test_a_part_that_lost_bytes_ends_its_job_with_advice_and_harms_no_other(served, wine, wines, is_wine, is_async):
-    content = served.data("wine").replace("B-", "Bücher-") + "ü"
+@pytest.mark.parametrize("surplus", [1, 20_000], ids=["some", "megabytes"])
+def test_a_part_that_lost_bytes_ends_its_job_with_advice_and_harms_no_other(served, wine, wines, is_wine, surplus, is_async):
+    content = served.data("wine").replace("B-", f"B{'ü' * surplus}-")
     intake = {"type": "localFile", "file": io.BytesIO(content.encode()), "multipart": True, "async": is_async}
     with pytest.raises(ClientError, match=r"counted its characters, not its bytes.*multipart: false") as refused:
         Job.score(wine, intake)

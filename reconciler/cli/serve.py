@@ -21,6 +21,14 @@ from reconciler.cli.session import give, open_session, spec_options, state_optio
     "-retention", "retention_hours", type=click.FloatRange(min=0), default=48.0, show_default=True, metavar="HOURS", help="How long files are kept."
 )
 @option("-upload-limit", type=click.IntRange(min=1), metavar="BYTES", help="The largest upload.  [default: none]")
+@option(
+    "-patience",
+    type=click.FloatRange(min=0, min_open=True),
+    default=600.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a silent caller is waited for.",
+)
 @option("-json", "as_json", is_flag=True, help="Say where it serves as one JSON document.")
 @spec_options
 @state_options
@@ -31,6 +39,7 @@ def serve(
     storage: str | None,
     retention_hours: float,
     upload_limit: int | None,
+    patience: float,
     as_json: bool,
     var: Sequence[str],
     var_file: Sequence[str],
@@ -46,6 +55,7 @@ def serve(
     \b
     Examples:
       reconciler serve
+      reconciler serve -storage /var/lib/scoring -retention 12 -upload-limit 10000000000
       DATAROBOT_API_TOKEN=secret reconciler serve -port 0 -json
     """
     from reconciler.serving import Settings, kept_token, listen
@@ -70,7 +80,7 @@ def serve(
         deployments,
         token,
         listener,
-        Settings(host, port, timedelta(hours=retention_hours), upload_limit),
+        Settings(timedelta(hours=retention_hours), upload_limit, timedelta(seconds=patience)),
         ready,
     )
 

@@ -9,6 +9,7 @@ Errors = dict[str, str | dict[str, str]]
 
 # pydantic puts the alternatives of a union among the fields: `csvSettings.delimiter.literal['tab']`.
 _FIELD = re.compile(r"\w+")
+_MOST = 100
 
 
 class Refusal(Exception):
@@ -24,10 +25,12 @@ class Refusal(Exception):
 
 
 def invalid(problems: Iterable[Problem]) -> Refusal:
-    """422 with every problem, by field; those inside a block are an object of their own."""
-    found = [(_fields(where), sentence) for where, sentence in problems]
+    """422 with every problem, by field; those inside a block are an object of their own. Of very many, the first are enough."""
+    everything = list(problems)
+    found = [(_fields(where), sentence) for where, sentence in everything[:_MOST]]
     message = "; ".join(dict.fromkeys(f"{'.'.join(where)}: {sentence.removesuffix('.')}" for where, sentence in found))
-    return Refusal(422, message, _by_field(found))
+    more = f"; and {len(everything) - _MOST} more" if len(everything) > _MOST else ""
+    return Refusal(422, message + more, _by_field(found))
 
 
 def _fields(where: tuple[str | int, ...]) -> list[str]:
