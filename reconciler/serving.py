@@ -98,6 +98,11 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def deployment_ids(deployments: Mapping[str, str]) -> dict[str, str]:
+    """What a client calls each deployment, by its name in the specs."""
+    return {name: deployment_id(folder) for name, folder in sorted(deployments.items())}
+
+
 def serve(
     root: Path, storage: Path, deployments: Mapping[str, str], token: str, listener: socket.socket, settings: Settings, ready: Callable[[], None]
 ) -> None:

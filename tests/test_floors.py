@@ -19,6 +19,7 @@ ROOMS: dict[str, set[str]] = {
     "service": {"api.schema", "engine"},
     "plan": {"state"},
     "embedded": {"api", "service"},
+    "serving": {"embedded", "service"},
     "wanted": {"plan", "spec", "state", "embedded", "engine.capability"},
     "refresh": {"plan", "state"},
     "proof": {"plan", "refresh", "state"},
@@ -26,12 +27,13 @@ ROOMS: dict[str, set[str]] = {
     "apply": {"api", "plan", "state"},
     "reconcile": {"api", "apply", "embedded", "plan", "refresh", "state"},
     "view": {"apply.event", "plan", "state"},
-    "cli": {"apply.event", "plan", "planning", "reconcile", "spec", "state", "view", "wanted"},
+    "cli": {"apply.event", "plan", "planning", "reconcile", "serving", "spec", "state", "view", "wanted"},
     "__main__": {"cli"},
 }
 # Each of these libraries is met in the rooms named and nowhere else.
 LIBRARIES: dict[str, set[str]] = {
     "click": {"cli"},
+    "cryptography": {"service"},
     "deepdiff": {"plan"},
     "httpx": {"api"},
     "lightgbm": {"engine"},
@@ -43,7 +45,8 @@ LIBRARIES: dict[str, set[str]] = {
     "rich": {"cli"},
     "sqlite_utils": {"state", "service"},
     "starlette": {"service"},
-    "yaml": {"spec", "engine"},
+    "uvicorn": {"service", "serving"},
+    "yaml": {"engine", "service", "spec"},
 }
 
 

@@ -86,9 +86,9 @@ def serve(
 
 
 def ready_text(endpoint: str, token_file: Path | None, deployments: dict[str, str], *, as_json: bool) -> str:
-    from reconciler.embedded import deployment_id
+    from reconciler.serving import deployment_ids
 
-    ids = {name: deployment_id(folder) for name, folder in sorted(deployments.items())}
+    ids = deployment_ids(deployments)
     if as_json:
         return json.dumps({"endpoint": endpoint, "token_file": token_file and str(token_file), "deployments": ids})
     width = max(map(len, ids), default=0)
