@@ -1,5 +1,6 @@
 """The official `datarobot` client, unmodified, against `reconciler serve` as a process of its own: every call path of §1.11, and every quirk."""
 
+import gc
 import io
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,11 +18,7 @@ Job = dr.BatchPredictionJob
 LOCAL = {"type": "localFile"}
 PANDAS = 1e-14  # how well it reads a decimal fraction
 RETRIES = "Using an empty collection for 'allowed_methods' option"
-pytestmark = [
-    pytest.mark.filterwarnings(f"ignore:{RETRIES}:FutureWarning"),  # the client's own use of urllib3
-    # The client leaves an output file that a refused job was to fill to the garbage collector.
-    pytest.mark.filterwarnings("ignore:unclosed file .*scored.csv:ResourceWarning"),
-]
+pytestmark = pytest.mark.filterwarnings(f"ignore:{RETRIES}:FutureWarning")  # the client's own use of urllib3
 # The client prints what goes wrong in its upload thread; the caller learns it from the job.
 upload_fails = pytest.mark.filterwarnings("ignore:Exception in thread:pytest.PytestUnhandledThreadExceptionWarning")
 STORE = "5" * 24
@@ -170,12 +167,16 @@ def test_options_of_the_scored_file_are_heeded(served, output):
     assert not {"POSITIVE_CLASS", "diagnosis_benign_PREDICTION", "diagnosis_PREDICTION"} & set(scored)
 
 
+# The client leaves the output file that a refused job was to fill to the garbage collector: it shall come in this test.
+@pytest.mark.filterwarnings("ignore:unclosed file .*scored.csv:ResourceWarning")
 @pytest.mark.parametrize("options", [{"max_explanations": 3}, {"max_explanations": 3, "threshold_high": 0.8, "threshold_low": 0.2}])
 def test_explanations_are_refused_with_the_reason(wine, wines, output, options):
     with pytest.raises(ClientError, match="gives no prediction explanations yet") as refused:
         Job.score_to_file(wine, str(wines), str(output), **options)
     assert refused.value.status_code == 422
     assert set(refused.value.json["errors"]) == {"maxExplanations", *(["thresholdHigh", "thresholdLow"] if len(options) > 1 else [])}
+    del refused
+    gc.collect()
 
 
 def test_score_without_an_output_path_leaves_the_result_to_be_downloaded(wine, wines, is_wine):
