@@ -22,6 +22,7 @@ _LEVELLED = (
     (r"\bafter \d+s", "after Ns"),
     (r"by \S+@\S+", "by WHO"),
     (r"(?m)^ *\d+  TIME", "N  TIME"),
+    (r"(?m)^N  TIME  running .*\n", ""),  # a short job may have ended before it is looked at
 )
 
 

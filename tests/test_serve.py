@@ -59,7 +59,7 @@ def test_text_says_how_to_reach_it(tmp_path):
         rest, trouble = process.communicate(timeout=LIMIT_SECONDS)
     text = "".join(shown) + rest
     assert text.startswith("Serving the Batch Prediction API at http://127.0.0.1:")
-    assert f'DATAROBOT_API_TOKEN="$(cat {tmp_path}/state/reconciler.serve/local/token)"' in text
+    assert 'DATAROBOT_API_TOKEN="$(cat state/reconciler.serve/local/token)"' in text
     assert "wine" in text
     assert (process.returncode, trouble) == (0, "")
 

@@ -21,15 +21,16 @@ STATUSES = {
     401: "The token is missing or wrong.",
     404: "There is no such thing.",
     406: "The media type is not text/csv.",
-    408: "The body came too slowly.",
+    408: "The request came too slowly.",
     409: "Not as things are: it has ended, it is in use, or the name is taken.",
     410: "It was deleted.",
     413: "The body is too large.",
     422: "Something is wrong; `errors` says in which field.",
-    503: "The service is not running.",
+    431: "The request's head is too large.",
+    503: "The service is not running, or has too much to do; `Retry-After` says when to ask again.",
     507: "The disk is full, or cannot be written.",
 }
-_EVERYWHERE = (401, 503)
+_EVERYWHERE = (401, 408, 431, 503)
 _PARAMETER = re.compile(r"{(\w+)}")
 _INFO = {
     "title": "Batch Prediction API, embedded service",
