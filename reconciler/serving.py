@@ -32,12 +32,13 @@ _NO_SERVER = "`reconciler serve` needs a web server. Run: pip install 'reconcile
 class Settings(NamedTuple):
     """`retention`: how long uploads and results are kept; `upload_limit`: bytes of one upload, None for no limit.
 
-    `patience`: how long a caller may neither send what it has begun, nor read what it has asked for.
+    `patience`: how long a caller may neither send what it has begun, nor read what it has asked for. `jobs_per_deployment` are scored at once.
     """
 
     retention: timedelta
     upload_limit: int | None
     patience: timedelta
+    jobs_per_deployment: int = 1
 
 
 def kept_token(storage: Path) -> tuple[str, Path | None]:
@@ -121,7 +122,13 @@ def serve(
     connections = _affordable_connections()
     patience = settings.patience.total_seconds()
     service = Service(
-        storage, registry, retention=settings.retention, upload_limit=settings.upload_limit, upload_patience=settings.patience, schedules=True
+        storage,
+        registry,
+        retention=settings.retention,
+        upload_limit=settings.upload_limit,
+        upload_patience=settings.patience,
+        jobs_per_deployment=settings.jobs_per_deployment,
+        schedules=True,
     )
     with service:
         # An upload has its own patience, and says so in its job: the other one must not be first.

@@ -29,6 +29,14 @@ from reconciler.cli.session import give, open_session, spec_options, state_optio
     metavar="SECONDS",
     help="How long a silent caller is waited for.",
 )
+@option(
+    "-jobs-per-deployment",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="How many jobs of one deployment are scored at once.",
+)
 @option("-json", "as_json", is_flag=True, help="Say where it serves as one JSON document.")
 @spec_options
 @state_options
@@ -40,6 +48,7 @@ def serve(
     retention_hours: float,
     upload_limit: int | None,
     patience: float,
+    jobs_per_deployment: int,
     as_json: bool,
     var: Sequence[str],
     var_file: Sequence[str],
@@ -80,7 +89,7 @@ def serve(
         deployments,
         token,
         listener,
-        Settings(timedelta(hours=retention_hours), upload_limit, timedelta(seconds=patience)),
+        Settings(timedelta(hours=retention_hours), upload_limit, timedelta(seconds=patience), jobs_per_deployment),
         ready,
     )
 

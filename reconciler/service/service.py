@@ -47,6 +47,7 @@ class Service:
         registry: Registry,
         *,
         workers: int = _CORES,
+        jobs_per_deployment: int = 1,
         score: Scorer = engine_score,
         clock: moment.Clock = moment.now,
         retention: timedelta = timedelta(hours=48),
@@ -54,7 +55,9 @@ class Service:
         upload_patience: timedelta = timedelta(minutes=10),
         schedules: bool = False,
     ) -> None:
-        """With `schedules`, enabled job definitions run by the clock.
+        """At most `workers` jobs are scored at once, of one deployment at most `jobs_per_deployment`; the others wait, oldest first.
+
+        With `schedules`, enabled job definitions run by the clock.
 
         Files of jobs are kept for `retention`; an upload is at most `upload_limit` bytes, and may be silent for `upload_patience`.
         """
@@ -62,6 +65,7 @@ class Service:
         self.clock = clock
         self._storage = storage
         self._count = workers
+        self._each = jobs_per_deployment
         self._score = score
         self._retention = retention
         self._limits = Limits(upload_limit, upload_patience)
@@ -80,7 +84,7 @@ class Service:
         with ExitStack() as undo:
             lock = FolderLock(self._storage)
             undo.callback(lock.release)
-            store = _recovered(self._storage / "service.db", self._files, self.clock)
+            store = _recovered(Store(self._storage / "service.db", self.clock, self._each), self._files)
             undo.callback(store.close)
             self._stores = opened(store.database, self._storage, self.clock)
             undo.pop_all()
@@ -214,12 +218,11 @@ class Service:
             return None  # replaced this very moment; the id serves only the list's modelId filter
 
 
-def _recovered(path: Path, files: Files, clock: moment.Clock) -> Store:
+def _recovered(store: Store, files: Files) -> Store:
     """The store, where jobs that ran when the last process died wait to be scored from their start; deleted ones have ended.
 
     An upload that was under way has lost its caller. One in parts goes on: what was accepted of it is here.
     """
-    store = Store(path, clock)
     try:
         for job in store.with_files():
             if job.upload == "begun" and not job.is_multipart:

@@ -21,7 +21,8 @@ SELECT jobs.*, CASE WHEN status = 'INITIALIZING' AND is_queued THEN (
   WHERE ahead.deployment_id = jobs.deployment_id AND ahead.status = 'INITIALIZING' AND ahead.is_queued AND ahead.sequence < jobs.sequence
 ) END AS queue_position FROM jobs
 """
-_IS_FREE = "deployment_id NOT IN (SELECT deployment_id FROM jobs WHERE status = 'RUNNING' AND is_scoring)"
+_IS_FREE = """:each > (SELECT count(*) FROM jobs AS scored
+  WHERE scored.deployment_id = jobs.deployment_id AND scored.status = 'RUNNING' AND scored.is_scoring)"""
 # A job whose rows are all here; it runs already when it got its turn while they were coming.
 _NEXT = f"""{_JOB} WHERE status IN ('INITIALIZING', 'RUNNING') AND is_queued AND NOT is_scoring AND (upload IS NULL OR upload = 'whole')
   AND {_IS_FREE} ORDER BY sequence LIMIT 1"""
@@ -38,7 +39,9 @@ TOO_DEADLY = (
 
 
 class Store:
-    def __init__(self, path: Path, clock: moment.Clock) -> None:
+    def __init__(self, path: Path, clock: moment.Clock, each: int = 1) -> None:
+        """`each` deployment scores so many jobs at once."""
+        self._limit = {"each": each}
         self.database = Database(path)
         self._connection = self.database.connection
         self._lock = self.database.lock
@@ -87,7 +90,7 @@ class Store:
     def take(self) -> Job | None:
         """The oldest job whose deployment is free, now running."""
         with self._immediate() as connection:
-            row = connection.execute(_NEXT).fetchone()
+            row = connection.execute(_NEXT, self._limit).fetchone()
             taken = self._score(jobs.from_row(row)) if row else None
             self._run_arriving()
             return taken
@@ -217,7 +220,7 @@ class Store:
         return self._move(job, "RUNNING", jobs.line("started", self._clock()))
 
     def _run_arriving(self) -> None:
-        for row in self._connection.execute(_ARRIVING).fetchall():
+        for row in self._connection.execute(_ARRIVING, self._limit).fetchall():
             self._started(jobs.from_row(row))
 
     def _with_key(self, key: str, request: str) -> Job | None:

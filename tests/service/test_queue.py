@@ -43,6 +43,19 @@ def test_never_more_jobs_at_once_than_workers(house, client_of, workers):
     assert house.scorer.most_in_a_folder == 1
 
 
+def test_a_deployment_scores_as_many_jobs_at_once_as_it_may(house, client_of):
+    with house.service(workers=4, jobs_per_deployment=2) as service:
+        client = client_of(service)
+        held = [client.request("POST", "batchPredictions/", json=house.spec(name, "hold")).json()["id"] for name in ("a", "b", "c")]
+        for job_id in held[:2]:
+            client.until(job_id, "RUNNING")
+        assert client.job(held[2])["queuePosition"] == 0
+        house.scorer.gate.set()
+        for job_id in held:
+            client.until(job_id, "COMPLETED")
+    assert house.scorer.most_in_a_folder == 2
+
+
 def test_progress_is_shown_while_a_job_runs(house, client, submit):
     held = submit(house.spec("a", "hold"))
     limit = 2000
