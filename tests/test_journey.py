@@ -336,7 +336,7 @@ def test_an_apply_waits_for_nobody_and_names_who_holds_the_lock(applied: Path, r
 def test_an_interrupted_apply_goes_on_when_it_is_run_again(stop: signal.Signals, project: Path, reconciler: Reconciler) -> None:
     wine = Path("specs/data/wine.csv")
     header, rows = wine.read_text().split("\n", 1)
-    wine.write_text(f"{header}\n{rows * 3000}")
+    wine.write_text(f"{header}\n{rows * 10_000}")  # long enough to be interrupted on any machine
     with child("-m", "reconciler", "apply", "-auto-approve", "-target=job.wine", cwd=project) as process:
         assert process.stdout is not None
         for line in process.stdout:
