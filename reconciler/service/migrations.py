@@ -163,3 +163,24 @@ def _m004_dataset_intakes(db: Database) -> None:
     """A job scores the version that was the latest when it was submitted, also when a newer one comes while it waits."""
     db.execute("ALTER TABLE jobs ADD COLUMN dataset_version_id TEXT")
     db.execute("ALTER TABLE jobs ADD COLUMN dataset_name TEXT")
+
+
+_REPLACEMENTS = """
+CREATE TABLE replacements (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+  status_id TEXT NOT NULL UNIQUE,
+  deployment_id TEXT NOT NULL,
+  owner_id TEXT NOT NULL,
+  folder TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  created TEXT NOT NULL,
+  created_by TEXT NOT NULL
+) STRICT
+"""
+
+
+@MIGRATIONS(name="m005_replacements")
+def _m005_replacements(db: Database) -> None:
+    """A deployment that serves the model of another one's folder, from when on, and why."""
+    db.execute(_REPLACEMENTS)
+    db.execute("CREATE INDEX replacements_deployment ON replacements (deployment_id, sequence)")

@@ -36,7 +36,7 @@ _UPLOAD = (400, 404, 406, 408, 409, 413, 422, 507)
 _DEFINITION, _JOB, _DATASET = ref("DefinitionShown"), ref("Job"), ref("Dataset")
 _CHANGED_DEFINITION = Operation("Changes a job definition", (Answer(200, _DEFINITION),), (*_BODY, 404, 409), any_of_its_fields("Definition"))
 
-OPERATIONS: Mapping[tuple[str, str], Operation] = {
+_OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "version/"): Operation("The version of the API", (Answer(200, ref("Version")),)),
     ("GET", "openapi.yaml"): Operation("This description", (Answer(200, {"type": "object"}, YAML),)),
     ("POST", "batchPredictions/"): Operation("Submits a job", (Answer(202, _JOB),), (*_BODY, 404), body=ref("JobSpec")),
@@ -74,7 +74,10 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "deployments/{id}/championModelPackage/"): Operation(
         "Shows the model that a deployment scores with", (Answer(200, ref("ChampionModelPackage")),), (404,)
     ),
-    ("PATCH", "deployments/{id}/model/"): Operation("Refused: a folder's content is its deployment's model", (), (*_BODY, 404), body=ANYTHING),
+    ("PATCH", "deployments/{id}/model/"): Operation(
+        "Replaces a deployment's model with that of another one's folder", (Answer(202),), (*_BODY, 404), body=ref("ModelReplacement")
+    ),
+    ("GET", "deployments/{id}/settings/"): Operation("Shows a deployment's settings", (Answer(200, ANYTHING),), (404,)),
     ("GET", "credentials/"): Operation(
         "Lists the credentials, without their secrets", (Answer(200, page("Credential")),), (422,), query=credentials.QUERY
     ),
@@ -121,6 +124,12 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("POST", "externalDataStores/{id}/test/"): Operation("Refused: would test the connection", (), (404, 422)),
     ("POST", "externalDataStores/{id}/schemas/"): Operation("Refused: would list the schemas", (), (404, 422)),
     ("POST", "externalDataStores/{id}/tables/"): Operation("Refused: would list the tables", (), (404, 422)),
+    ("GET", "externalDataStores/{id}/credentials/"): Operation(
+        "Lists the credentials that a data store can be opened with",
+        (Answer(200, page("Credential")),),
+        (404, 422),
+        query=connections.CREDENTIALS_QUERY,
+    ),
     ("GET", "externalDataDrivers/"): Operation("Lists the data drivers", (Answer(200, page("Connection")),), (422,), query=connections.DRIVER_QUERY),
     ("POST", "externalDataDrivers/"): Operation("Keeps a data driver", (Answer(201, ref("Connection")),), (*_BODY, 409), body=ref("DataDriver")),
     ("GET", "externalDataDrivers/{id}/"): Operation("Shows a data driver", (Answer(200, ref("Connection")),), (404,)),
@@ -128,4 +137,18 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         "Changes a data driver", (Answer(200, ref("Connection")),), (*_BODY, 404, 409), body=any_of_its_fields("DataDriver")
     ),
     ("DELETE", "externalDataDrivers/{id}/"): Operation("Deletes a data driver", (Answer(204),), (404,)),
+}
+
+# The jobs' other address, with the same answers.
+_BATCH_JOBS = (
+    ("GET", ""),
+    ("POST", "fromJobDefinition/"),
+    ("GET", "{id}/"),
+    ("DELETE", "{id}/"),
+    ("PUT", "{id}/csvUpload/"),
+    ("GET", "{id}/download/"),
+)
+OPERATIONS: Mapping[tuple[str, str], Operation] = {
+    **_OPERATIONS,
+    **{(method, f"batchJobs/{path}"): _OPERATIONS[method, f"batchPredictions/{path}"] for method, path in _BATCH_JOBS},
 }

@@ -1,8 +1,11 @@
-"""The deployments served here: folders with a model. The rule here: a model's ids come from the folder's content, so a replaced model shows."""
+"""The deployments served here: folders with a model. The rule here: a model's ids come from the folder's content, so a replaced model shows.
+
+A deployment serves its own folder, or that of another one that its model was replaced with.
+"""
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from reconciler.engine.metadata import Metadata, read_metadata
 from reconciler.errors import ModelError
 from reconciler.fingerprint import file_digest, folder_files, listing_digest, short_id
 from reconciler.service import moment
+from reconciler.service.replacements import Replacement, Replacements
 
 # A file that changed within this time may change again without a new mtime, so its digest is not kept.
 _SETTLED_NS = 2_000_000_000
@@ -22,12 +26,20 @@ Signature = tuple[Path, int, int, int]  # path, inode, size, mtime_ns
 class LocalDeployment:
     id: str
     label: str
-    folder: Path
+    folder: Path  # that it serves
+    replacement: Replacement | None = None
+    is_lost: bool = False  # the folder that it serves is no longer registered
+
+    @property
+    def loss(self) -> ModelError:
+        assert self.replacement, "only a replacement can be lost"
+        detail = f"it was replaced with that of {self.replacement.folder}, which is served here no more; serve it again, or replace the model"
+        return ModelError(f"The model of deployment {self.id} is gone", detail)
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """The content of a model folder: its digest, and when it was last changed."""
+    """The content of a model folder: its digest, and since when it is what is served."""
 
     digest: str
     changed: datetime
@@ -42,31 +54,51 @@ class Artifact:
 
 
 class Registry:
-    def __init__(self, deployments: Iterable[LocalDeployment]) -> None:
+    def __init__(self, deployments: Iterable[LocalDeployment], replacements: Replacements | None = None) -> None:
         self._deployments = {deployment.id: deployment for deployment in deployments}
+        self._replacements = replacements
         self._digests: dict[Signature, str] = {}
 
+    def following(self, replacements: Replacements) -> "Registry":
+        """The same deployments, which serve what their models were replaced with."""
+        return Registry(self._deployments.values(), replacements)
+
     def get(self, id: str) -> LocalDeployment | None:
-        return self._deployments.get(id)
+        own = self._deployments.get(id)
+        return self._served(own) if own else None
+
+    def owners(self) -> list[LocalDeployment]:
+        """Each with its own folder, whatever it serves, by label."""
+        return sorted(self._deployments.values(), key=lambda deployment: (deployment.label, deployment.id))
 
     def labelled(self, search: str) -> list[LocalDeployment]:
         """Those whose label contains `search`, by label."""
-        found = [deployment for deployment in self._deployments.values() if search.casefold() in deployment.label.casefold()]
-        return sorted(found, key=lambda deployment: (deployment.label, deployment.id))
+        return [self._served(own) for own in self.owners() if search.casefold() in own.label.casefold()]
+
+    def metadata(self, deployment: LocalDeployment) -> Metadata:
+        """Raises ModelError when there is no model to score with."""
+        if deployment.is_lost:
+            raise deployment.loss
+        return read_metadata(deployment.folder)
 
     def artifact(self, deployment: LocalDeployment) -> Artifact:
         """Reads what changed since the last look. Raises OSError or ModelError when there is no model to look at."""
+        if deployment.is_lost:
+            raise deployment.loss
         files = folder_files(deployment.folder)
         if not files:
             raise ModelError("The model folder is empty or missing", f"{deployment.folder}")
         digests = {path.relative_to(deployment.folder).as_posix(): self._digest(path) for path in files}
         changed = max(path.stat().st_mtime for path in files)
-        return Artifact(listing_digest(digests), datetime.fromtimestamp(changed, UTC))
+        deployed = [datetime.fromtimestamp(changed, UTC)]
+        if deployment.replacement:
+            deployed.append(moment.parsed(deployment.replacement.created))
+        return Artifact(listing_digest(digests), max(deployed))
 
     def resource(self, deployment: LocalDeployment) -> dict[str, Any]:
         """The API's deployment resource; a folder that cannot be read is shown as `errored`, without a model."""
         try:
-            artifact, metadata = self.artifact(deployment), read_metadata(deployment.folder)
+            artifact, metadata = self.artifact(deployment), self.metadata(deployment)
         except (OSError, ModelError):
             return _resource(deployment, "errored", None, None)
         package = {"id": artifact.package_id, "name": metadata.name, "registeredModelId": None}
@@ -75,10 +107,17 @@ class Registry:
     def champion(self, deployment: LocalDeployment) -> dict[str, Any] | None:
         """The API's model package of what the folder holds now; None when it cannot be read."""
         try:
-            artifact, metadata = self.artifact(deployment), read_metadata(deployment.folder)
+            artifact, metadata = self.artifact(deployment), self.metadata(deployment)
         except (OSError, ModelError):
             return None
         return _package(deployment, artifact, metadata)
+
+    def _served(self, own: LocalDeployment) -> LocalDeployment:
+        replacement = self._replacements.latest(own.id) if self._replacements else None
+        if replacement is None:
+            return own
+        owner = self._deployments.get(replacement.owner_id)
+        return replace(own, folder=owner.folder if owner else Path(replacement.folder), replacement=replacement, is_lost=owner is None)
 
     def _digest(self, path: Path) -> str:
         found = path.stat()

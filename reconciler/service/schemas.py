@@ -13,6 +13,7 @@ from reconciler.service.connection import DataDriver, DataStore
 from reconciler.service.credential import Label, Secrets
 from reconciler.service.datasets import CATEGORIES
 from reconciler.service.endpoints.datasets import Change
+from reconciler.service.replacement import ModelReplacement
 from reconciler.service.schedule import Schedule
 
 Schema = Mapping[str, Any]
@@ -111,7 +112,7 @@ def _read() -> dict[str, Any]:
     """What pydantic reads: the requests here, and the answers that the API's client reads."""
     intakes = [settings.INTAKES[name] for name in SERVED["intakeSettings"]]
     outputs = [settings.OUTPUTS[name] for name in SERVED["outputSettings"]]
-    models: list[type[BaseModel]] = [JobSpec, Job, Deployment, DataStore, DataDriver, Schedule, Change, *intakes, *outputs]
+    models: list[type[BaseModel]] = [JobSpec, Job, Deployment, DataStore, DataDriver, Schedule, Change, ModelReplacement, *intakes, *outputs]
     _, schemas = models_json_schema([(model, "validation") for model in models], by_alias=True, ref_template="#/components/schemas/{model}")
     found: dict[str, Any] = schemas["$defs"]
     for side, kinds in (("intakeSettings", intakes), ("outputSettings", outputs)):

@@ -87,6 +87,7 @@ class Service:
             store = _recovered(Store(self._storage / "service.db", self.clock, self._each), self._files)
             undo.callback(store.close)
             self._stores = opened(store.database, self._storage, self.clock)
+            self.registry = self.registry.following(self._stores.replacements)
             undo.pop_all()
         self._sweeper = Sweeper(store, self._files, self.clock, self._retention)
         workers = Workers(store, self._files, self.registry, self._score, self._count, self._sweeper.wake)

@@ -9,6 +9,7 @@ from reconciler.service.credentials import Credentials
 from reconciler.service.database import Database
 from reconciler.service.datasets import Datasets
 from reconciler.service.definitions import Definitions
+from reconciler.service.replacements import Replacements
 from reconciler.service.secret_box import SecretBox
 
 
@@ -19,6 +20,7 @@ class Stores:
     data_drivers: Connections
     datasets: Datasets
     definitions: Definitions
+    replacements: Replacements
 
 
 def opened(database: Database, storage: Path, clock: moment.Clock) -> Stores:
@@ -30,4 +32,5 @@ def opened(database: Database, storage: Path, clock: moment.Clock) -> Stores:
         data_drivers=Connections(database, "data_drivers", clock),
         datasets=datasets,
         definitions=Definitions(database, clock),
+        replacements=Replacements(database, clock),
     )

@@ -140,6 +140,8 @@ class Workers:
         deployment = self._registry.get(job.deployment_id)
         if deployment is None:
             raise ScoringError("The deployment is no longer served", f"no deployment here has the id {job.deployment_id}")
+        if deployment.is_lost:
+            raise deployment.loss
         return ScoringJob(deployment.folder, self._files.intake(job), self._files.output(job), JobSpec.model_validate(job.spec))
 
     def _insist(self, write: Callable[[], Answer]) -> Answer | None:

@@ -173,8 +173,19 @@ def test_deployments(house, api):
     assert (champion.id, champion.model_id) == (churn.model_package["id"], churn.model["id"])
 
 
+def test_a_model_is_replaced(house, api):
+    churn, fraud = (dr.Deployment.get(house.deployments[name].id) for name in ("churn", "fraud"))
+    own = churn.model["id"]
+    churn.perform_model_replace(fraud.model_package["id"], dr.enums.MODEL_REPLACEMENT_REASON.ACCURACY)
+    assert (churn.model["id"], churn.model_package["id"]) == (fraud.model["id"], fraud.model_package["id"])
+    assert churn.get_champion_model_package().model_id == fraud.model["id"]
+    with pytest.warns(dr.errors.DataRobotDeprecationWarning, match="perform_model_replace"):
+        churn.replace_model(own, dr.enums.MODEL_REPLACEMENT_REASON.ERRORS)
+    assert churn.model["id"] == dr.Deployment.get(churn.id).model["id"] == own
+
+
 def test_a_model_replacement_is_refused_with_its_reason(house, api):
-    with pytest.raises(dr.errors.ClientError, match="replace the content"):
+    with pytest.raises(dr.errors.ClientError, match="no deployment here has this model"):
         dr.Deployment.get(house.deployments["churn"].id).perform_model_replace("6" * 24, "ACCURACY")
 
 

@@ -93,6 +93,15 @@ def test_update_and_delete(client, path):
     assert [one["id"] for one in client.get(f"{path}/").json()["data"]] == [other["id"]]
 
 
+def test_the_credentials_that_a_store_can_be_opened_with(client, store):
+    basic = post(client, "credentials/", {"name": "crm", "credentialType": "basic", "user": "me", "password": "mine"}).json()
+    assert post(client, "credentials/", {"name": "cloud", "credentialType": "azure", "azureConnectionString": "c"}).status_code == 201
+    page = client.get(f"externalDataStores/{store['id']}/credentials/?limit=1").json()
+    assert (page["data"], page["totalCount"], page["next"]) == ([basic], 1, None)
+    assert client.get("externalDataStores/nope/credentials/").status_code == 404
+    assert client.get(f"externalDataStores/{store['id']}/credentials/?colour=red").status_code == 422
+
+
 @pytest.mark.parametrize("action", ["test", "schemas", "tables"])
 def test_no_connection_is_pretended(client, store, action):
     answer = post(client, f"externalDataStores/{store['id']}/{action}/", {"user": "me", "password": "secret"})

@@ -81,13 +81,6 @@ def test_the_champion_is_what_the_folder_holds(house, client):
     assert client.get("deployments/nope/championModelPackage/").status_code == 404
 
 
-def test_a_model_is_replaced_by_its_folder_and_not_by_a_request(house, client):
-    churn = house.deployments["churn"]
-    answer = client.request("PATCH", f"deployments/{churn.id}/model/", json={"modelPackageId": "6" * 24, "reason": "ACCURACY"})
-    assert (answer.status_code, "replace the content" in answer.json()["message"]) == (422, True)
-    assert client.request("PATCH", "deployments/nope/model/", json={}).status_code == 404
-
-
 def test_filters_keep_all_or_none_for_all_are_alike(client):
     def count(query):
         answer = client.get(f"deployments/?{query}")

@@ -11,6 +11,7 @@ from reconciler.service import parameters
 from reconciler.service.answer import Json
 from reconciler.service.body import json_object
 from reconciler.service.connections import Connections
+from reconciler.service.endpoints import credentials
 from reconciler.service.identity import user
 from reconciler.service.paging import page
 from reconciler.service.refusal import Refusal
@@ -26,6 +27,7 @@ STORE_QUERY: parameters.Parsers = {
 }
 DRIVER_QUERY: parameters.Parsers = {**_PAGING, "type": parameters.one_of(("all", *_TYPES))}
 ONE_STORE_QUERY: parameters.Parsers = {"substituteUrlParameters": STORE_QUERY["substituteUrlParameters"]}
+CREDENTIALS_QUERY: parameters.Parsers = _PAGING
 _EVERY_TYPE = ("all", "databases")
 
 
@@ -57,6 +59,13 @@ def reach_store(request: Request) -> Response:
     """`test/`, `schemas/`, `tables/`: each needs a connection to the database, and this service makes none."""
     store = _stores(request).get(request.path_params["id"])
     raise Refusal(422, f"the data store {store.body['canonicalName']!r} is not reachable from here: this service keeps data stores and opens none")
+
+
+def list_store_credentials(request: Request) -> Response:
+    """Those that a data store can be opened with: a user and a password."""
+    given = parameters.read(request.query_params, CREDENTIALS_QUERY)
+    _stores(request).get(request.path_params["id"])
+    return credentials.paged(request, given, ["basic"])
 
 
 def list_drivers(request: Request) -> Response:

@@ -18,8 +18,13 @@ QUERY: parameters.Parsers = {"offset": parameters.whole(0), "limit": parameters.
 
 def list_all(request: Request) -> Response:
     given = parameters.read(request.query_params, QUERY)
+    return paged(request, given, given.get("types", []))
+
+
+def paged(request: Request, given: dict[str, list[Any]], types: list[str]) -> Response:
+    """Those of some types, or of all."""
     offset, limit = given.get("offset", [0])[-1], given.get("limit", [100])[-1]
-    total, found = _credentials(request).page(offset, limit, given.get("types", []))
+    total, found = _credentials(request).page(offset, limit, types)
     return Json(page(request, [_shown(credential) for credential in found], total, offset, limit))
 
 

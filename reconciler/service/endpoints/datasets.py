@@ -1,4 +1,4 @@
-"""`datasets/` and `status/`: the AI Catalog. The rule here: a file is kept before its 202 goes out, so its status is final from the first look."""
+"""`datasets/`: the AI Catalog. The rule here: a file is kept before its 202 goes out, so its status is final from the first look."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

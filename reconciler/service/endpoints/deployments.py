@@ -1,16 +1,20 @@
-"""`deployments/`: which models can be scored with. The rule here: read-only; a deployment is a folder that the service was started with."""
+"""`deployments/`: which models can be scored with. The rule here: a deployment is a folder that the service was started with, or serves another's."""
 
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from reconciler.service import parameters
+from reconciler.service import parameters, replacement
+from reconciler.service.admission import sentence
 from reconciler.service.answer import Json
 from reconciler.service.body import json_object
+from reconciler.service.identity import user
 from reconciler.service.paging import page
 from reconciler.service.refusal import Refusal
 from reconciler.service.registry import LocalDeployment, Registry
+from reconciler.service.replacements import Replacement
 
 _HEALTH = ("passing", "warning", "failing", "unavailable", "unknown")
 # What every deployment here is, by the list's filters: each takes values separated by commas, and keeps what has one of them.
@@ -62,16 +66,29 @@ def show_champion(request: Request) -> Response:
     deployment = _present(request)
     package = _registry(request).champion(deployment)
     if package is None:
-        raise Refusal(404, f"deployment {deployment.id} has no model: its folder cannot be read")
+        raise Refusal(404, sentence(deployment.loss) if deployment.is_lost else f"deployment {deployment.id} has no model: its folder cannot be read")
     return Json(package)
 
 
+def show_settings(request: Request) -> Response:
+    """What no model here has; the official client asks for it after a replacement."""
+    _present(request)
+    return Json({"predictionIntervals": {"enabled": False, "percentiles": []}})
+
+
 async def replace_model(request: Request) -> Response:
-    """Refused for what it would have to do: rewrite the user's folder. The folder's content is the model, and its ids change with it."""
+    """From its 202 on, what begins is scored with the new model, and its status is final."""
+    _present(request)
+    wanted = replacement.read(await json_object(request))
+    made = await run_in_threadpool(_replaced, request, wanted)
+    return Response(status_code=202, headers={"Location": f"{request.base_url}api/v2/status/{made.status_id}/"})
+
+
+def _replaced(request: Request, wanted: replacement.ModelReplacement) -> Replacement:
     deployment = _present(request)
-    await json_object(request)
-    sentence = "is the content of its folder; replace the content, and the model's ids change with it"
-    raise Refusal(422, f"the model of deployment {deployment.id} {sentence}")
+    owner = replacement.new_owner(wanted, deployment, _registry(request))
+    made: Replacement = request.app.state.service.stores.replacements.add(deployment.id, owner.id, owner.folder, wanted.reason, user())
+    return made
 
 
 def _is_wanted(given: dict[str, list[Any]]) -> bool:
