@@ -12,7 +12,7 @@ from pydantic.alias_generators import to_camel
 
 from reconciler.api import schema
 from reconciler.api.schema import JobSpec, Problem
-from reconciler.engine.capability import refusals
+from reconciler.engine.capability import model_refusals
 from reconciler.engine.metadata import read_metadata
 from reconciler.errors import ModelError
 from reconciler.service.datasets import Datasets, Version
@@ -38,10 +38,10 @@ def scorable_deployment(spec: dict[str, Any], registry: Registry) -> LocalDeploy
     if deployment is None:
         raise Refusal(404, f"there is no deployment {spec['deploymentId']}")
     try:
-        target_type = read_metadata(deployment.folder).target_type
+        metadata = read_metadata(deployment.folder)
     except ModelError as error:
         raise invalid([(("deploymentId",), sentence(error))]) from error
-    found = [((to_camel(name),), text) for name, text in refusals(JobSpec.model_validate(spec), target_type)]
+    found = [((to_camel(name),), text) for name, text in model_refusals(JobSpec.model_validate(spec), metadata)]
     if found:
         raise invalid(found)
     return deployment
