@@ -9,6 +9,8 @@ from typing import Any
 
 import datarobot as dr
 import httpx
+import lightgbm
+import numpy as np
 import pandas as pd
 import pytest
 from datarobot.errors import AsyncProcessUnsuccessfulError, ClientError, InvalidUsageError
@@ -167,14 +169,27 @@ def test_options_of_the_scored_file_are_heeded(served, output):
     assert not {"POSITIVE_CLASS", "diagnosis_benign_PREDICTION", "diagnosis_PREDICTION"} & set(scored)
 
 
+def test_explanations_are_what_lightgbm_says_of_every_row(served, output):
+    Job.score_to_file(served.deployments["breast_cancer"], str(served.root / "specs/data/breast_cancer.csv"), str(output), max_explanations=30)
+    scored, given = table(output.read_text()), table(served.data("breast_cancer"))
+    booster = lightgbm.Booster(model_file=served.root / "specs/models/breast_cancer/model.txt")
+    names = booster.feature_name()
+    said = booster.predict(np.array([given[name] for name in names], float).T, pred_contrib=True)
+    assert len(said) == len(scored["SHAP_BASE_VALUE"]) == len(given["patient_id"]) > 200
+    for row, contributions in enumerate(said):
+        found = {scored[f"EXPLANATION_{n}_FEATURE_NAME"][row]: float(scored[f"EXPLANATION_{n}_STRENGTH"][row]) for n in range(1, 31)}
+        assert [found[name] for name in names] == pytest.approx(contributions[:-1], abs=1e-9)
+        assert float(scored["SHAP_BASE_VALUE"][row]) == pytest.approx(contributions[-1], abs=1e-9)
+
+
 # The client leaves the output file that a refused job was to fill to the garbage collector: it shall come in this test.
 @pytest.mark.filterwarnings("ignore:unclosed file .*scored.csv:ResourceWarning")
-@pytest.mark.parametrize("options", [{"max_explanations": 3}, {"max_explanations": 3, "threshold_high": 0.8, "threshold_low": 0.2}])
-def test_explanations_are_refused_with_the_reason(wine, wines, output, options):
-    with pytest.raises(ClientError, match="gives no prediction explanations yet") as refused:
-        Job.score_to_file(wine, str(wines), str(output), **options)
+@pytest.mark.parametrize("options", [{}, {"threshold_high": 0.8, "threshold_low": 0.2}, {"explanation_algorithm": "shap"}])
+def test_explanations_of_an_onnx_model_are_refused_with_the_reason(wine, wines, output, options):
+    with pytest.raises(ClientError, match="Only LightGBM models can be explained here") as refused:
+        Job.score_to_file(wine, str(wines), str(output), max_explanations=3, **options)
     assert refused.value.status_code == 422
-    assert set(refused.value.json["errors"]) == {"maxExplanations", *(["thresholdHigh", "thresholdLow"] if len(options) > 1 else [])}
+    assert set(refused.value.json["errors"]) == {"maxExplanations"}
     del refused
     gc.collect()
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from reconciler.engine import dialect
+from reconciler.engine.metadata import Metadata
 from reconciler.options import Options
 
 SERVED = frozenset(
@@ -15,6 +16,9 @@ SERVED = frozenset(
         "include_probabilities",
         "include_probabilities_classes",
         "prediction_threshold",
+        "max_explanations",
+        "threshold_high",
+        "threshold_low",
     }
 )
 
@@ -26,7 +30,7 @@ WITHOUT_EFFECT = {
     "disable_row_level_error_handling": "no chunk is tried again row by row: the first bad row ends the job",
 }
 
-_EXPLANATIONS = "The embedded engine gives no prediction explanations yet; leave this out, or score on DataRobot."
+_CLASSES = "The embedded engine explains regression and binary models, and the classes of no model yet; leave this out, or score on DataRobot."
 _MONITORING = "The embedded engine scores and does not monitor; leave this out, or run the job on DataRobot."
 
 # Refused unless they have the API's default.
@@ -35,13 +39,10 @@ REFUSED = {
     "batch_job_type": "The embedded engine runs prediction jobs only; run a monitoring job on DataRobot.",
     "abort_on_error": "The embedded engine ends the job at the first bad row; it cannot count bad rows and go on yet.",
     "prediction_warning_enabled": "The embedded engine has no prediction warnings; leave this out, or score on DataRobot.",
-    "max_explanations": _EXPLANATIONS,
-    "max_ngram_explanations": _EXPLANATIONS,
-    "explanation_algorithm": _EXPLANATIONS,
-    "explanation_class_names": _EXPLANATIONS,
-    "explanation_num_top_classes": _EXPLANATIONS,
-    "threshold_high": _EXPLANATIONS,
-    "threshold_low": _EXPLANATIONS,
+    "max_ngram_explanations": "The embedded engine explains whole features, not the words of a text; leave this out, or score on DataRobot.",
+    "explanation_algorithm": "The embedded engine explains with SHAP only, as the model's library computes it; write shap, or score on DataRobot.",
+    "explanation_class_names": _CLASSES,
+    "explanation_num_top_classes": _CLASSES,
     "prediction_instance": "The embedded engine runs on this machine; leave prediction_instance out.",
     "secondary_datasets_config_id": "The embedded engine does no feature discovery; leave this out, or score on DataRobot.",
     "timeseries_settings": "The embedded engine does not serve time series models yet; score on DataRobot.",
@@ -51,8 +52,12 @@ REFUSED = {
     "monitoring_output_settings": _MONITORING,
 }
 
-# Values other than the default that ask for nothing.
-_NOTHING_ASKED: dict[str, tuple[object, ...]] = {"prediction_warning_enabled": (False,), "max_ngram_explanations": (0,)}
+# Values other than the default that ask for nothing, or for what the engine does anyway.
+_NOTHING_ASKED: dict[str, tuple[object, ...]] = {
+    "prediction_warning_enabled": (False,),
+    "max_ngram_explanations": (0,),
+    "explanation_algorithm": ("shap",),
+}
 
 # What does not fit the model: the field, the target types it is wrong for, when it is, and the sentence.
 _MISFITS: tuple[tuple[str, frozenset[str], Callable[[Options], bool], str], ...] = (
@@ -68,7 +73,15 @@ _MISFITS: tuple[tuple[str, frozenset[str], Callable[[Options], bool], str], ...]
         lambda options: bool(options.include_probabilities_classes),
         "A regression model has no classes; leave include_probabilities_classes out.",
     ),
+    (
+        "max_explanations",
+        frozenset({"Multiclass"}),
+        lambda options: options.max_explanations > 0,
+        "The embedded engine explains regression and binary models, not multiclass ones yet; leave this out, or score on DataRobot.",
+    ),
 )
+
+UNEXPLAINED = "Only LightGBM models can be explained here: ONNX Runtime does not say what each feature adds. Leave max_explanations out."
 
 
 def refusals(options: Options, target_type: str | None = None) -> Iterator[tuple[str, str]]:
@@ -79,6 +92,13 @@ def refusals(options: Options, target_type: str | None = None) -> Iterator[tuple
     for field, misfits, is_given, sentence in _MISFITS:
         if target_type in misfits and is_given(options):
             yield field, sentence
+
+
+def model_refusals(options: Options, metadata: Metadata) -> Iterator[tuple[str, str]]:
+    """`refusals`, and what a model of this kind of artifact cannot do."""
+    yield from refusals(options, metadata.target_type)
+    if options.max_explanations and not metadata.is_explained:
+        yield "max_explanations", UNEXPLAINED
 
 
 def _is_asked(options: Options, field: str) -> bool:

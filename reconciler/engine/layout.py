@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from reconciler.engine.csv_text import constant
+from reconciler.engine.explanations import explanation_names
 from reconciler.engine.metadata import Metadata
 from reconciler.engine.predictions import Column, prediction_columns
 from reconciler.errors import ScoringError
@@ -11,10 +12,11 @@ from reconciler.options import Options
 
 
 def output_columns(metadata: Metadata, options: Options, header: Sequence[str]) -> list[Column]:
-    """Predictions, the status, the columns passed through; then renamed. Raises ScoringError for what the intake cannot give."""
+    """Predictions, the status, explanations, the columns passed through; then renamed. Raises ScoringError for what the intake cannot give."""
     columns = prediction_columns(metadata, options)
     if options.include_prediction_status:
         columns.append(Column("prediction_status", lambda scored: constant("OK", scored.rows.num_rows)))
+    columns += [_explanation(place, name) for place, name in enumerate(explanation_names(options))]
     columns += [_passed_through(name) for name in passthrough(options, header)]
     _check_names(columns, "Leave it out of passthrough_columns, or rename it in the intake.")
     columns = _remapped(columns, options)
@@ -32,6 +34,10 @@ def passthrough(options: Options, header: Sequence[str]) -> Sequence[str]:
         detail = f"passthrough_columns names {', '.join(missing)}; the intake has {', '.join(header)}."
         raise ScoringError("The intake lacks columns to pass through", detail)
     return listed
+
+
+def _explanation(place: int, name: str) -> Column:
+    return Column(name, lambda scored: scored.explanations[place])
 
 
 def _passed_through(name: str) -> Column:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from reconciler.engine.capability import refusals
+from reconciler.engine.capability import model_refusals
 from reconciler.engine.job import Progress, ScoringJob, Tally
 from reconciler.engine.metadata import read_metadata
 from reconciler.engine.packages import engine_packages
@@ -15,7 +15,7 @@ def score(job: ScoringJob, *, report: Callable[[Progress], None], is_cancelled: 
     Raises ScoringError, and Cancelled within a second after `is_cancelled` turned true; the caller removes the output then.
     """
     metadata = read_metadata(job.folder)
-    if refused := list(refusals(job.options, metadata.target_type)):
+    if refused := list(model_refusals(job.options, metadata)):
         raise ScoringError("The engine does not serve these options", " ".join(f"{field}: {sentence}" for field, sentence in refused))
     with engine_packages():
         from reconciler.engine import scoring

@@ -1,6 +1,6 @@
 """The prediction columns of the scored file. The rule here: names, order and meaning are those of the API's output schema."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,10 +19,11 @@ _ROUNDING = 1e-6
 
 @dataclass(frozen=True)
 class Scored:
-    """Rows of the intake and what the model gave for them."""
+    """Rows of the intake and what the model gave for them; `explanations` are cells as the explainer has them, column by column."""
 
     rows: pa.RecordBatch
     scores: Scores
+    explanations: Sequence[pa.Array] = ()
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
+import pyarrow as pa
+
+from reconciler.engine.capability import UNEXPLAINED
 from reconciler.engine.csv_text import header_line, lines
 from reconciler.engine.dialect import Dialect
+from reconciler.engine.explanations import ROWS, Explainer
 from reconciler.engine.features import Features
 from reconciler.engine.flow import TICK, Flow
 from reconciler.engine.intake import Intake, Piece
 from reconciler.engine.job import Progress, ScoringJob, Tally
 from reconciler.engine.layout import output_columns, passthrough
 from reconciler.engine.metadata import Metadata
-from reconciler.engine.models.model import Model, Scores
+from reconciler.engine.models.model import ExplainingModel, Model, Scores
 from reconciler.engine.models.registry import load_model
 from reconciler.engine.output import Output
 from reconciler.engine.predictions import Scored, first_impossible
@@ -26,7 +30,7 @@ def run(job: ScoringJob, metadata: Metadata, report: Callable[[Progress], None],
     halt = threading.Event()
     dialect = Dialect.of(job.options.csv_settings)
     with closing(Intake(job.intake, dialect, halt.is_set)) as intake:
-        scorer = Scorer(metadata, load_model(metadata), intake, job)
+        scorer = Scorer(metadata, load_model(metadata), intake, job, halt.is_set)
         with Output(job.output, dialect) as output:
             pulse = Pulse(intake, output, report, is_cancelled)
             output.write(scorer.header)
@@ -43,12 +47,13 @@ def run(job: ScoringJob, metadata: Metadata, report: Callable[[Progress], None],
 class Scorer:
     """Pieces of the intake into lines of the output; `text` is called from several threads at once."""
 
-    def __init__(self, metadata: Metadata, model: Model, intake: Intake, job: ScoringJob) -> None:
+    def __init__(self, metadata: Metadata, model: Model, intake: Intake, job: ScoringJob, is_halted: Callable[[], bool]) -> None:
         self._metadata = metadata
         self._model = model
         self._intake = intake
         self._features = Features(model.features, intake)
         self._columns = output_columns(metadata, job.options, intake.header)
+        self._explainer = self._explaining(job, is_halted)
         self._read = dict.fromkeys([*self._features.columns, *passthrough(job.options, intake.header)])
 
     @property
@@ -56,15 +61,25 @@ class Scorer:
         return header_line([column.name for column in self._columns], self._intake.dialect)
 
     def pieces(self) -> Iterator[Piece]:
-        return self._intake.pieces(list(self._read), self._model.rows_at_once)
+        rows = self._model.rows_at_once
+        return self._intake.pieces(list(self._read), min(rows, ROWS) if self._explainer else rows)
 
     def text(self, piece: Piece) -> tuple[bytes, int]:
-        scored = Scored(piece.rows, self._scores(piece))
+        features = self._features.read(piece)
+        scores = self._scores(piece, features)
+        scored = Scored(piece.rows, scores, self._explainer.cells(piece.rows, features, scores) if self._explainer else ())
         cells = [column.cells(scored) for column in self._columns]
         return lines(cells, self._intake.dialect), piece.rows.num_rows
 
-    def _scores(self, piece: Piece) -> Scores:
-        scores = self._model.predict(self._features.read(piece))
+    def _explaining(self, job: ScoringJob, is_halted: Callable[[], bool]) -> Explainer | None:
+        if not job.options.max_explanations:
+            return None
+        if not isinstance(self._model, ExplainingModel):
+            raise ScoringError("The model cannot be explained", f"{self._metadata.artifact}: {UNEXPLAINED}")
+        return Explainer(self._model, self._features.columns, job.options, is_halted)
+
+    def _scores(self, piece: Piece, features: pa.RecordBatch) -> Scores:
+        scores = self._model.predict(features)
         if len(scores) != piece.rows.num_rows:
             detail = f"It gave {len(scores)} predictions for {piece.rows.num_rows} rows; it must give one for each row."
             raise ScoringError("The model failed", detail)

@@ -12,7 +12,7 @@ from pydantic.alias_generators import to_camel
 
 from reconciler.api import schema
 from reconciler.api.schema import JobSpec, Problem
-from reconciler.engine.capability import refusals
+from reconciler.engine.capability import model_refusals
 from reconciler.errors import ModelError
 from reconciler.service.datasets import Datasets, Version
 from reconciler.service.refusal import Refusal, invalid
@@ -37,10 +37,10 @@ def scorable_deployment(spec: dict[str, Any], registry: Registry) -> LocalDeploy
     if deployment is None:
         raise Refusal(404, f"there is no deployment {spec['deploymentId']}")
     try:
-        target_type = registry.metadata(deployment).target_type
+        metadata = registry.metadata(deployment)
     except ModelError as error:
         raise invalid([(("deploymentId",), sentence(error))]) from error
-    found = [((to_camel(name),), text) for name, text in refusals(JobSpec.model_validate(spec), target_type)]
+    found = [((to_camel(name),), text) for name, text in model_refusals(JobSpec.model_validate(spec), metadata)]
     if found:
         raise invalid(found)
     return deployment

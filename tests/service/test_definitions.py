@@ -67,7 +67,7 @@ BAD = {
     "empty name": ({"name": ""}, "name"),
     "unknown option": ({"maxExplanation": 3}, "maxExplanation"),
     "bad option": ({"maxExplanations": "3"}, "maxExplanations"),
-    "what the model cannot do": ({"maxExplanations": 3}, "maxExplanations"),
+    "what the engine cannot do": ({"maxNgramExplanations": 3}, "maxNgramExplanations"),
     "not served": ({"outputSettings": {"type": "s3", "url": "s3://b/o.csv"}}, "outputSettings"),
     "no target": ({"deploymentId": None}, "deploymentId"),
     "no dataset": ({"intakeSettings": {"type": "dataset", "datasetId": "f" * 24}}, "intakeSettings"),

@@ -60,7 +60,7 @@ REFUSED: dict[str, tuple[Callable, int, str | None]] = {
     "null byte": (lambda spec: spec | {"outputSettings": {"type": "fileSystem", "path": "/a\0b"}}, 422, "outputSettings"),
     "output is intake": (lambda spec: spec | {"outputSettings": spec["intakeSettings"]}, 422, "outputSettings"),
     "own folder": (lambda spec: spec | {"outputSettings": {"type": "fileSystem", "path": own_file(spec)}}, 422, "outputSettings"),
-    "not served": (lambda spec: spec | {"maxExplanations": 3}, 422, "maxExplanations"),
+    "not served": (lambda spec: spec | {"maxNgramExplanations": 3}, 422, "maxNgramExplanations"),
     "snake case intake": (lambda spec: {**spec, "intake_settings": spec["intakeSettings"]}, 422, "intake_settings"),
     "list": (lambda spec: [spec], 422, None),
 }
@@ -96,6 +96,17 @@ def test_a_model_that_cannot_be_read_is_refused_with_its_sentence(house, client)
     answer = post(client, house.spec("a"))
     assert answer.status_code == 422
     assert "no artifact" in answer.json()["errors"]["deploymentId"]
+
+
+def test_explanations_are_for_artifacts_that_can_give_them(house, client):
+    explained = house.spec("a", maxExplanations=3, thresholdHigh=0.8, explanationAlgorithm="shap")
+    assert post(client, explained).status_code == 202
+    artifact = house.deployments["fraud"].folder / "model.lgb"
+    artifact.rename(artifact.with_suffix(".onnx"))
+    answer = post(client, house.spec("b", deployment="fraud", maxExplanations=3))
+    assert answer.status_code == 422
+    assert "Only LightGBM models can be explained" in answer.json()["errors"]["maxExplanations"]
+    assert post(client, house.spec("c", deployment="fraud", maxExplanations=0)).status_code == 202
 
 
 def test_messages_are_ascii_whatever_they_quote(house, client):

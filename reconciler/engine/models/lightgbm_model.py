@@ -36,12 +36,19 @@ class LightGBMModel:
         self.rows_at_once = min(max(_WORK // max(booster.num_trees(), 1), _FEWEST), _MOST)
 
     def predict(self, rows: pa.RecordBatch) -> Scores:
+        return self._predicted(rows)
+
+    def contributions(self, rows: pa.RecordBatch) -> Scores:
+        return self._predicted(rows, pred_contrib=True)
+
+    def _predicted(self, rows: pa.RecordBatch, pred_contrib: bool = False) -> Scores:
         recoded = {name: _recoded(rows.column(name), codes) for name, codes in self._codes.items()}
         try:
             # One thread here: the pipeline calls from as many threads as there are cores.
-            return np.asarray(self._booster.predict(matrix(rows, np.float64, recoded), num_threads=1), np.float64)
+            answer = self._booster.predict(matrix(rows, np.float64, recoded), pred_contrib=pred_contrib, num_threads=1)
         except lightgbm.basic.LightGBMError as error:
-            raise ScoringError("The model failed", f"LightGBM says: {error}.") from error
+            raise ScoringError("The model failed", f"LightGBM says: {str(error).removesuffix('.')}.") from error
+        return np.asarray(answer, np.float64)
 
 
 def load(metadata: Metadata) -> LightGBMModel:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +32,12 @@ class Model(Protocol):
 
         `rows` has exactly `features`, in their order. Called from several threads at once.
         """
+
+
+@runtime_checkable
+class ExplainingModel(Model, Protocol):
+    def contributions(self, rows: pa.RecordBatch) -> Scores:
+        """(n, features + 1): what each feature adds to the raw prediction, in link space, and last the base value that it is added to."""
 
 
 def matrix(rows: pa.RecordBatch, dtype: type[np.floating[Any]], recoded: Mapping[str, NDArray[Any]] | None = None) -> NDArray[Any]:
