@@ -26,7 +26,7 @@ _OWN_DESCRIPTORS = 200
 _GRACE_S = 10
 # Longer than the official client waits between two looks at a job.
 _KEEP_ALIVE_S = 75
-_NO_SERVER = "`reconciler serve` needs a web server. Run: pip install 'reconciler[engine,serve]'"
+_NO_SERVER = "`reconciler serve` needs a web server. Run: pip install '.[engine,serve]' in a clone of reconciler"
 
 
 class Settings(NamedTuple):

@@ -1,6 +1,6 @@
 """Makes the example models and the data to score, from scikit-learn's packaged data sets. The rule here: every run gives the same models.
 
-python specs/models/make.py [--into DIR]      (needs pip install 'reconciler[test]')
+python specs/models/make.py [--into DIR]      (needs pip install '.[test]')
 """
 
 import argparse
