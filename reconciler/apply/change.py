@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from reconciler.apply.deliver import staging_path
@@ -46,7 +46,7 @@ class Doer:
         self.runner.listen(Started(change.address, change.action))
         outcome, run = await self._by_action(change)
         ended = Ended(change.address, change.action, outcome, time.monotonic() - began)
-        return ended if run is None else Ended(**{**vars(ended), "job_id": run.job_id, "output": run.output, "rows": run.scored_rows})
+        return ended if run is None else replace(ended, job_id=run.job_id, output=run.output, rows=run.scored_rows)
 
     async def _by_action(self, change: Change) -> tuple[Outcome, Run | None]:
         store = self.runner.store

@@ -42,6 +42,18 @@ def _allowed(request: Request) -> list[str]:
     return sorted({method for route in routes for method in route.methods})
 
 
+class Beginning:
+    """Passes an answer on, and knows whether it has begun: from then on it is too late for another one."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.is_past = False
+
+    async def __call__(self, message: Message) -> None:
+        self.is_past = True
+        await self._send(message)
+
+
 class UnexpectedErrors:
     """Answers 500 to what nobody expected. Not a handler of Starlette's, for that one raises again after its answer."""
 
@@ -49,17 +61,11 @@ class UnexpectedErrors:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        has_begun = False
-
-        async def watched(message: Message) -> None:
-            nonlocal has_begun
-            has_begun = True
-            await send(message)
-
+        beginning = Beginning(send)
         try:
-            await self._app(scope, receive, watched)
+            await self._app(scope, receive, beginning)
         except Exception:
-            if has_begun:
-                raise  # too late for another answer: the server cuts the connection
+            if beginning.is_past:
+                raise  # the server cuts the connection
             _LOG.exception("%s %s", scope.get("method"), scope.get("path"))
             await Json({"message": "internal error; the service's log says more"}, 500)(scope, receive, send)

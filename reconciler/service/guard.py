@@ -6,7 +6,7 @@ import hmac
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from reconciler.service.answer import Json
+from reconciler.service.answer import Beginning, Json
 from reconciler.service.refusal import Refusal
 
 # A request's line and headers; the official client's are under 2 KB.
@@ -75,17 +75,11 @@ class Farewell:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        has_begun = False
-
-        async def watched(message: Message) -> None:
-            nonlocal has_begun
-            has_begun = True
-            await send(message)
-
+        beginning = Beginning(send)
         try:
-            await self._app(scope, receive, watched)
+            await self._app(scope, receive, beginning)
         except asyncio.CancelledError:
-            if not has_begun:
+            if not beginning.is_past:
                 await Json({"message": "the service is ending"}, 503, headers={"Retry-After": _RETRY_AFTER} | _LAST)(scope, receive, send)
 
 
@@ -97,7 +91,8 @@ class Patience:
         self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_whole = has_begun = False
+        is_whole = False
+        beginning = Beginning(send)
 
         async def patient() -> Message:
             nonlocal is_whole
@@ -107,18 +102,13 @@ class Patience:
                 with anyio.fail_after(self._seconds):
                     message = await receive()
             except TimeoutError:
-                if has_begun:  # too late for another answer
+                if beginning.is_past:
                     return {"type": "http.disconnect"}
                 raise Refusal(408, f"the body was cut off: nothing came for {self._seconds:g} seconds") from None
             is_whole = not message.get("more_body", False)
             return message
 
-        async def watched(message: Message) -> None:
-            nonlocal has_begun
-            has_begun = True
-            await send(message)
-
-        await self._app(scope, patient, watched)
+        await self._app(scope, patient, beginning)
 
 
 def _head_size(scope: Scope) -> int:
