@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.state.lock import host, user
+from reconciler.identity import host, user
 from reconciler.version import VERSION
 
 

@@ -1,17 +1,8 @@
-"""Who the service acts for. The rule here: one process, one user; its id is made from its name, so it outlives the process."""
+"""A user as the API shows one. The rule here: the id is made from the name, so it outlives the process."""
 
-import getpass
-import os
 from typing import Any
 
 from reconciler.fingerprint import short_id
-
-
-def user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        return str(os.getuid())
 
 
 def shown_user(name: str) -> dict[str, Any]:

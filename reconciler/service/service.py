@@ -13,10 +13,10 @@ from reconciler.api.schema import request_core
 from reconciler.engine.job import Progress, ScoringJob, Tally
 from reconciler.errors import ModelError, ServiceError
 from reconciler.fingerprint import value_digest
+from reconciler.identity import user
 from reconciler.service import admission, moment
 from reconciler.service.definition import Definition
 from reconciler.service.files import Files
-from reconciler.service.identity import user
 from reconciler.service.job import AD_HOC, Caller, Job, Origin, new_job, uploaded
 from reconciler.service.listing import Selection
 from reconciler.service.lock import FolderLock

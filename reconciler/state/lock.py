@@ -1,14 +1,13 @@
 """The lock of the state. The rule here: one holder at a time, with its facts on record and a fence that every write must match."""
 
-import getpass
 import os
 import secrets
-import socket
 import time
 from dataclasses import dataclass
 from typing import Any, Self
 
 from reconciler.errors import StateLocked
+from reconciler.identity import host, user
 
 # A holder that has not shown itself for this long is taken to be gone: another host's cannot be asked, and ours may have died and
 # left its pid to another process. One that only slept finds the fence raised, and writes nothing.
@@ -47,17 +46,6 @@ class Lock:
 
     def release(self, db: Any) -> None:
         db.execute("UPDATE lock SET holder = NULL WHERE id = 1 AND holder = ?", (self.holder,))
-
-
-def user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container may run as a user without a name
-        return str(os.getuid())
-
-
-def host() -> str:
-    return socket.gethostname()
 
 
 def _is_stale(row: dict[str, Any]) -> bool:

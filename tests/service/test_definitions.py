@@ -2,7 +2,8 @@
 
 import pytest
 
-from reconciler.service.identity import shown_user, user
+from reconciler.identity import user
+from reconciler.service.identity import shown_user
 
 PATH = "batchPredictionJobDefinitions/"
 EVERY = {"minute": ["*"], "hour": ["*"], "dayOfMonth": ["*"], "month": ["*"], "dayOfWeek": ["*"]}

@@ -7,12 +7,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from reconciler.fingerprint import short_id
+from reconciler.identity import user
 from reconciler.service import parameters
 from reconciler.service.answer import Json
 from reconciler.service.body import json_object
 from reconciler.service.connections import Connections
 from reconciler.service.endpoints import credentials
-from reconciler.service.identity import user
 from reconciler.service.paging import page
 from reconciler.service.refusal import Refusal
 

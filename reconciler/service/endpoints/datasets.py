@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from reconciler.api.schema import validation_problems
+from reconciler.identity import user
 from reconciler.options import Strict
 from reconciler.service import parameters
 from reconciler.service.answer import Json
@@ -17,7 +18,6 @@ from reconciler.service.body import json_object
 from reconciler.service.dataset_file import Arrival
 from reconciler.service.datasets import CATEGORIES, ORDERS, Datasets, Version, checked_categories
 from reconciler.service.form import Form, receive
-from reconciler.service.identity import user
 from reconciler.service.paging import page
 from reconciler.service.refusal import Refusal, invalid
 from reconciler.service.upload import unstorable

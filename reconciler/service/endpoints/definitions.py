@@ -4,12 +4,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from reconciler.identity import user
 from reconciler.service import parameters
 from reconciler.service.answer import Json
 from reconciler.service.body import json_object
 from reconciler.service.definition import portable, resource
 from reconciler.service.definitions import Definitions
-from reconciler.service.identity import user
 from reconciler.service.paging import page
 from reconciler.service.service import Service
 

@@ -6,11 +6,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from reconciler.identity import user
 from reconciler.service import parameters, replacement
 from reconciler.service.admission import sentence
 from reconciler.service.answer import Json
 from reconciler.service.body import json_object
-from reconciler.service.identity import user
 from reconciler.service.paging import page
 from reconciler.service.refusal import Refusal
 from reconciler.service.registry import LocalDeployment, Registry
