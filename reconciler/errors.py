@@ -10,6 +10,7 @@ ReconcilerError                 1
 │   ├── StateLocked             1    somebody else is applying
 │   └── StateUnwritable         1    a read-only folder, a full disk
 ├── ServiceError                1    what the Batch Prediction API answered, or that it did not answer
+│   └── InDoubt                 1    nobody knows yet whether a submission made a job
 ├── ScoringError                1    the engine cannot score this: model, data or options
 │   ├── ModelError              1    the deployment's folder or artifact
 │   └── Cancelled               1    the job was aborted while it ran
@@ -84,6 +85,10 @@ class ServiceError(ReconcilerError):
     def __init__(self, summary: str, detail: str = "", status: int | None = None) -> None:
         super().__init__(summary, detail)
         self.status = status
+
+
+class InDoubt(ServiceError):
+    """A submission was sent, and no answer says whether it made a job; the list of jobs must tell before anything is sent again."""
 
 
 class ScoringError(ReconcilerError):

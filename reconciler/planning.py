@@ -57,7 +57,16 @@ def make_plan(project: Project, *, target: Collection[str] = (), replace: Collec
         if is_whole and not acting:
             reading.proof = prove(reading.key, serial, survey.specs.folders, survey.specs.instances, project.root, reading.digests)
         changes = tuple(_described(survey, acting))
-        return Plan(project.workspace, lineage, serial, changes, len(survey.decisions) - len(acting), survey.specs.folders, bool(target))
+        return Plan(
+            project.workspace,
+            lineage,
+            serial,
+            changes,
+            len(survey.decisions) - len(acting),
+            survey.specs.folders,
+            bool(target),
+            survey.specs.endpoint,
+        )
 
 
 def explain(project: Project, name: str) -> Change:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reconciler.digests import Digests
-from reconciler.errors import Refused
 from reconciler.fingerprint import value_digest
 from reconciler.plan.planner import Wanted
 from reconciler.project import Project
@@ -44,6 +43,7 @@ class Specs:
     folders: tuple[str, ...]  # the model folders of the deployments
     snapshot: Snapshot
     fresh: Mapping[str, Detail] | None
+    endpoint: Mapping[str, Any] | None = None  # the workspace's raw settings; None: the embedded service
 
     def details(self, addresses: Iterable[str]) -> dict[str, Detail]:
         if self.fresh is not None:
@@ -54,7 +54,7 @@ class Specs:
     def body(self) -> str:
         # Column by column: 100,000 rows would be as many lists, made to be copied into tuples.
         columns = {field: [getattr(instance, field) for instance in self.instances] for field in Wanted._fields}
-        return json.dumps({"folders": self.folders, "instances": columns}, ensure_ascii=False)
+        return json.dumps({"folders": self.folders, "endpoint": self.endpoint, "instances": columns}, ensure_ascii=False)
 
     def detail_rows(self) -> list[tuple[str, str]]:
         return [(address, json.dumps(detail, ensure_ascii=False)) for address, detail in (self.fresh or {}).items()]
@@ -69,7 +69,7 @@ def read_specs(project: Project, snapshot: Snapshot, key: str) -> Specs:
     columns = body["instances"]
     columns["depends_on"] = map(tuple, columns["depends_on"])
     instances = list(map(Wanted, *(columns[field] for field in Wanted._fields)))
-    return Specs(key, instances, tuple(body["folders"]), snapshot, None)
+    return Specs(key, instances, tuple(body["folders"]), snapshot, None, body["endpoint"])
 
 
 def configuration_key(project: Project, digests: Digests) -> str:
@@ -108,14 +108,9 @@ def load_specs(project: Project) -> "Configuration":
 
 def _parse(project: Project, snapshot: Snapshot, key: str) -> Specs:
     read = load_specs(project)
-    if read.endpoint is not None:
-        raise Refused(
-            f"Workspace {read.workspace!r} names an endpoint",
-            "This release scores on the embedded service only. Use a workspace without an endpoint.",
-        )
     wanted = [
         Wanted(i.address, i.digest, value_digest(i.metadata), i.spec["deployment"], i.intake_file, i.output_file, i.depends_on)
         for i in read.instances
     ]
     details = {i.address: Detail(i.deployment, i.spec, i.metadata, i.file, i.line) for i in read.instances}
-    return Specs(key, wanted, tuple(sorted(set(read.deployments.values()))), snapshot, details)
+    return Specs(key, wanted, tuple(sorted(set(read.deployments.values()))), snapshot, details, None if read.endpoint is None else {"endpoint": read.endpoint})

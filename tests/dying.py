@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from reconciler.api.access import Access
 from reconciler.api.client import Client
 from reconciler.embedded import deployment_id
 from reconciler.planning import make_plan
@@ -82,7 +83,7 @@ def main(last: int) -> None:
     async def dying_client(root: Path, storage: Path, folders: Iterable[str]) -> AsyncIterator[Client]:
         registry = Registry(LocalDeployment(deployment_id(folder), folder, root / folder) for folder in folders)
         with Service(storage, registry) as service:
-            async with Client("http://embedded/api/v2", DyingTransport(create_app(service), fate)) as client:
+            async with Client(Access("http://embedded/api/v2"), DyingTransport(create_app(service), fate)) as client:
                 yield client
 
     project = Project(Path.cwd(), Path.cwd() / "state" / "reconciler.db")

@@ -19,6 +19,7 @@ ROOMS: dict[str, set[str]] = {
     "service": {"api.schema", "engine"},
     "plan": {"state"},
     "embedded": {"api", "service"},
+    "scorer": {"api", "embedded"},
     "serving": {"embedded", "service"},
     "wanted": {"plan", "spec", "state", "embedded", "engine.capability"},
     "refresh": {"plan", "state"},

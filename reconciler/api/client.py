@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 import httpx
 from pydantic import ValidationError
 
+from reconciler.api.access import Access
 from reconciler.api.schema import Deployment, Job, Page, Tolerant
 from reconciler.errors import ServiceError
 
@@ -19,13 +20,19 @@ _TIMEOUT = httpx.Timeout(60.0, connect=6.05)  # the official client's
 class Client:
     """Use as an async context manager. Raises ServiceError for every answer that is not the one asked for."""
 
-    def __init__(self, endpoint: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._http = httpx.AsyncClient(base_url=endpoint.rstrip("/") + "/", transport=transport, timeout=_TIMEOUT)
+    def __init__(self, access: Access, transport: httpx.AsyncBaseTransport | None = None, *, requests: int = 10) -> None:
+        self._http = httpx.AsyncClient(
+            base_url=access.endpoint.rstrip("/") + "/",
+            transport=transport,
+            timeout=_TIMEOUT,
+            verify=access.verify,
+            headers={"Authorization": f"{access.scheme} {access.token}"} if access.token else None,
+        )
 
     @classmethod
     def for_app(cls, app: Any) -> Self:
         """A client of an ASGI app in this process: no socket, the same requests."""
-        return cls("http://embedded/api/v2", httpx.ASGITransport(app=app, raise_app_exceptions=False))
+        return cls(Access("http://embedded/api/v2"), httpx.ASGITransport(app=app, raise_app_exceptions=False))
 
     async def __aenter__(self) -> Self:
         return self

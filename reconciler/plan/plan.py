@@ -1,6 +1,7 @@
 """A plan: the changes that an apply would make, each with its reasons and its old and new fields. The rule here: a value, nothing else."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -59,6 +60,7 @@ class Plan:
     unchanged: int
     deployments: tuple[str, ...] = ()  # what the workspace's deployments are bound to
     is_partial: bool = False  # limited with -target
+    endpoint: Mapping[str, Any] | None = None  # the workspace's raw settings; None: the embedded service
 
     @property
     def is_applyable(self) -> bool:

@@ -16,6 +16,12 @@ def m001_lineage_runs_history(db: Any) -> None:
     db["meta"].insert_all([{"key": "lineage", "value": str(uuid.uuid4())}, {"key": "serial", "value": "0"}])
 
 
+@migrations()
+def m002_uploads_retries_fences(db: Any) -> None:
+    for statement in _M002:
+        db.execute(statement)
+
+
 _M001 = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
     """CREATE TABLE runs (
@@ -114,4 +120,15 @@ _M001 = (
         body TEXT NOT NULL,
         PRIMARY KEY (key, address)
     ) STRICT, WITHOUT ROWID""",
+)
+
+_M002 = (
+    "ALTER TABLE runs ADD COLUMN server_time TEXT",
+    "ALTER TABLE runs ADD COLUMN creator TEXT",
+    "ALTER TABLE runs ADD COLUMN uploaded_at TEXT",
+    "ALTER TABLE runs ADD COLUMN attempt INTEGER NOT NULL DEFAULT 1",
+    "CREATE INDEX runs_by_job ON runs (job_id) WHERE job_id IS NOT NULL",
+    "ALTER TABLE history ADD COLUMN fence INTEGER",
+    # When the holder's process began, as its system tells: a pid is given again, the pair is not.
+    "ALTER TABLE lock ADD COLUMN began TEXT",
 )

@@ -67,6 +67,10 @@ class Run:
     skipped_rows: int | None = None
     status_details: str | None = None
     superseded_by: str | None = None
+    server_time: str | None = None  # the service's own clock when the run was intended: its jobs are listed by it
+    creator: str | None = None  # whom the service says the job was created by
+    uploaded_at: str | None = None  # when the service acknowledged the whole intake
+    attempt: int = 1  # of one approved plan; a retry has the same fingerprint
 
     @property
     def is_open(self) -> bool:
@@ -84,3 +88,4 @@ class Event:
     run_id: str | None
     kind: str  # a status, or: forgotten, updated
     detail: dict[str, Any] = field(default_factory=dict)
+    fence: int | None = None  # which holder of the lock wrote it; None where an early release did

@@ -4,7 +4,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -15,7 +15,7 @@ from reconciler.state.lifecycle import OPEN, Status
 from reconciler.state.record import Event, Facts, Recorded, Run
 
 # The steps that this release knows; `migrations.py` has them, and a test compares the two. Named here so that a read need not import them.
-STEPS = frozenset({"m001_lineage_runs_history"})
+STEPS = frozenset({"m001_lineage_runs_history", "m002_uploads_retries_fences"})
 
 _COLUMNS = tuple(field.name for field in fields(Run))
 _JSON = ("spec", "intake", "model", "request", "reasons")
@@ -60,11 +60,10 @@ def open_snapshot(path: Path) -> "Snapshot":
     except sqlite3.DatabaseError as error:
         raise corrupt(path, error) from None
     try:
-        _check(db, path)
+        return Snapshot(_migrated(db) if _is_older(db, path) else db, path)
     except BaseException:
         db.close()
         raise
-    return Snapshot(db, path)
 
 
 def _connected(path: Path) -> sqlite3.Connection:
@@ -88,7 +87,8 @@ def _connected(path: Path) -> sqlite3.Connection:
         return connect("immutable=1")
 
 
-def _check(db: sqlite3.Connection, path: Path) -> None:
+def _is_older(db: sqlite3.Connection, path: Path) -> bool:
+    """Whether an earlier release wrote it. Raises StateNewer and StateCorrupt."""
     try:
         steps = {row[0] for row in db.execute("SELECT name FROM _sqlite_migrations WHERE migration_set = 'reconciler'")}
     except sqlite3.DatabaseError as error:
@@ -99,6 +99,16 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
             f"It holds {', '.join(sorted(newer))}, which this release does not know. Nothing was changed. Install the later release, "
             "or name another database with -state=PATH.",
         )
+    return steps != STEPS
+
+
+def _migrated(db: sqlite3.Connection) -> sqlite3.Connection:
+    """An earlier release's state as this one reads it, in memory: reading never writes."""
+    with closing(db):
+        copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        db.backup(copy)
+    _migrate(copy)
+    return copy
 
 
 def corrupt(path: Path, error: sqlite3.DatabaseError) -> StateCorrupt:
@@ -110,13 +120,17 @@ def corrupt(path: Path, error: sqlite3.DatabaseError) -> StateCorrupt:
 
 
 def _blank() -> sqlite3.Connection:
+    db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    _migrate(db)
+    return db
+
+
+def _migrate(db: sqlite3.Connection) -> None:
     import sqlite_utils
 
     from reconciler.state.migrations import migrations
 
-    db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     migrations.apply(sqlite_utils.Database(db, execute_plugins=False))
-    return db
 
 
 class Snapshot:
@@ -200,10 +214,10 @@ class Snapshot:
 
     def history(self, workspace: str, address: str | None = None) -> list[Event]:
         """What was written, oldest first."""
-        sql = "SELECT serial, at, workspace, address, run_id, kind, detail FROM history WHERE workspace = ?"
+        sql = "SELECT serial, at, workspace, address, run_id, kind, detail, fence FROM history WHERE workspace = ?"
         values = [workspace] if address is None else [workspace, address]
         rows = self._rows(sql + ("" if address is None else " AND address = ?") + " ORDER BY serial", *values)
-        return [Event(*(*row[:6], json.loads(row[6]))) for row in rows]
+        return [Event(*(*row[:6], json.loads(row[6]), row[7])) for row in rows]
 
     def holder(self) -> Holder | None:
         rows = self._rows("SELECT holder, who, host, pid, command, since, heartbeat, fence FROM lock WHERE holder IS NOT NULL")

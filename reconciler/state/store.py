@@ -160,6 +160,7 @@ class Store:
                 "run_id": run_id,
                 "kind": kind,
                 "detail": json.dumps(detail, ensure_ascii=False),
+                "fence": self._held().fence,
             }
         )
 

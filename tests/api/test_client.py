@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from reconciler.api.access import Access
 from reconciler.api.client import Client
 from reconciler.api.schema import Job
 from reconciler.errors import ServiceError
@@ -20,7 +21,7 @@ Service = Callable[[httpx.Request], httpx.Response]
 
 def ask(service: Service, question: Callable[[Client], Awaitable[Any]], endpoint: str = ENDPOINT) -> Any:
     async def run() -> Any:
-        async with Client(endpoint, httpx.MockTransport(service)) as client:
+        async with Client(Access(endpoint), httpx.MockTransport(service)) as client:
             return await question(client)
 
     return asyncio.run(run())
