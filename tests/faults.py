@@ -146,8 +146,24 @@ class Slow:
     rate: float
 
     def __call__(self, exchange: "Exchange") -> None:
+        exchange.block = max(1, int(self.rate / 50))
         exchange.pause = lambda size: time.sleep(size / self.rate)
         exchange.pass_on()
+
+
+@dataclass(frozen=True)
+class Held:
+    """Nothing of the body gets through, in neither direction, before the gate is open; or the client leaves."""
+
+    gate: threading.Event
+
+    def __call__(self, exchange: "Exchange") -> None:
+        exchange.pause = lambda size: self._wait(exchange)
+        exchange.pass_on()
+
+    def _wait(self, exchange: "Exchange") -> None:
+        while not self.gate.wait(0.01):
+            exchange.check_there()
 
 
 @dataclass(frozen=True)
@@ -319,7 +335,6 @@ class Exchange(http.server.BaseHTTPRequestHandler):
     def setup(self) -> None:
         super().setup()
         self.proxy = self.server.proxy
-        self.pause: Callable[[int], None] = lambda size: None
         self.proxy.attend(self.connection)
 
     def finish(self) -> None:
@@ -331,7 +346,8 @@ class Exchange(http.server.BaseHTTPRequestHandler):
         """The record is `Proxy.requests`."""
 
     def _do(self) -> None:
-        self.pause = lambda size: None
+        self.pause: Callable[[int], None] = lambda size: None
+        self.block = _BLOCK
         self.seen = Seen(self.command, self.path.removeprefix(ROOT), self.headers.get("Authorization", ""))
         self._unread = self._body()
         try:
@@ -371,7 +387,7 @@ class Exchange(http.server.BaseHTTPRequestHandler):
 
     def _exactly(self, size: int) -> Iterator[bytes]:
         while size:
-            block = self.rfile.read1(min(size, _BLOCK))  # type: ignore[attr-defined]
+            block = self.rfile.read1(min(size, self.block))  # type: ignore[attr-defined]
             if not block:
                 raise Left
             size -= len(block)
@@ -423,7 +439,7 @@ class Exchange(http.server.BaseHTTPRequestHandler):
             length = answer.getheader("Content-Length")
             self.begin(answer.status, answer.getheaders(), int(length) if length else None)
             has_body = self.command != "HEAD" and answer.status not in (204, 304)
-            while has_body and (block := answer.read1(_BLOCK)):
+            while has_body and (block := answer.read1(self.block)):
                 self.pause(len(block))
                 self._tell("sending")
                 self.send(block)
@@ -457,6 +473,12 @@ class Exchange(http.server.BaseHTTPRequestHandler):
         self.close_connection = True
         with contextlib.suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)
+
+    def check_there(self) -> None:
+        """Raises Left."""
+        with contextlib.suppress(BlockingIOError):
+            if not self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
+                raise Left
 
     def wait_for_leave(self) -> None:
         with contextlib.suppress(OSError):

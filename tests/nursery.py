@@ -5,12 +5,14 @@ it reads: the child is what `python -m reconciler` is after its imports.
 """
 
 import contextlib
+import itertools
 import json
 import os
 import select
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -68,7 +70,8 @@ class Nursery:
     def __init__(self, folder: Path, *, engine: bool = False) -> None:
         self._folder = folder
         self._engine = engine
-        self._born = 0
+        self._numbers = itertools.count()
+        self._turn = threading.Lock()
 
     def __enter__(self) -> "Nursery":
         command = [sys.executable, __file__, *(_PRELOADED + _ENGINE if self._engine else _PRELOADED)]
@@ -86,15 +89,15 @@ class Nursery:
     @contextlib.contextmanager
     def program(self, *args: str, cwd: Path, environment: Mapping[str, str], main: str = "reconciler.cli.main:run") -> Iterator[Born]:
         """`main` is a function from arguments to an exit code."""
-        self._born += 1
-        folder = self._folder / str(self._born)
+        folder = self._folder / str(next(self._numbers))
         folder.mkdir()
         order = {"args": args, "cwd": str(cwd), "environment": dict(environment), "folder": str(folder), "main": main}
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        born = Born(int(self._process.stdout.readline()), folder)
+        with self._turn:
+            self._process.stdin.write(json.dumps(order) + "\n")
+            self._process.stdin.flush()
+            born = Born(int(self._process.stdout.readline()), folder)
         try:
             yield born
         finally:

@@ -20,7 +20,7 @@ from reconciler.embedded import deployment_id
 from reconciler.state.lifecycle import Status
 from reconciler.state.snapshot import open_snapshot
 
-TOKEN = "a-token-that-nobody-may-ever-read"  # noqa: S105
+TOKEN = "a-token-that-nobody-may-ever-read"
 MODEL = "specs/models/diabetes"
 SOURCE = Path(__file__).parent.parent
 ROWS = (SOURCE / "specs/data/diabetes/2026-09.csv").read_text().splitlines()
