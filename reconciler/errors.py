@@ -10,11 +10,13 @@ ReconcilerError                 1
 │   ├── StateLocked             1    somebody else is applying
 │   └── StateUnwritable         1    a read-only folder, a full disk
 ├── ServiceError                1    what the Batch Prediction API answered, or that it did not answer
-│   └── InDoubt                 1    nobody knows yet whether a submission made a job
+│   ├── InDoubt                 1    nobody knows yet whether a submission made a job
+│   └── UploadCut               1    nobody knows how much of the intake has arrived
 ├── ScoringError                1    the engine cannot score this: model, data or options
 │   ├── ModelError              1    the deployment's folder or artifact
 │   └── Cancelled               1    the job was aborted while it ran
 ├── DeliveryError               1    the output cannot be put in its place
+├── Detached                    1    a job goes on, and nobody waits for it any longer
 ├── Stopped                     1    the first interrupt: everything ended in order
 └── Interrupted               130    the second interrupt
 """
@@ -91,6 +93,10 @@ class InDoubt(ServiceError):
     """A submission was sent, and no answer says whether it made a job; the list of jobs must tell before anything is sent again."""
 
 
+class UploadCut(ServiceError):
+    """The connection broke while the intake was sent, or an earlier apply was killed then: what the job would score is unknown."""
+
+
 class ScoringError(ReconcilerError):
     """The engine cannot score this job; the message becomes the job's `statusDetails`."""
 
@@ -105,6 +111,10 @@ class Cancelled(ScoringError):
 
 class DeliveryError(ReconcilerError):
     """The scored output cannot be put in its place; the previous output is untouched."""
+
+
+class Detached(ReconcilerError):
+    """A timeout of the spec: the job goes on, the run stays open."""
 
 
 class Stopped(ReconcilerError):

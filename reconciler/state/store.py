@@ -126,6 +126,14 @@ class Store:
             self._happened(run.workspace, run.address, run.id, str(status), facts)
         return moved
 
+    def uploaded(self, run: Run) -> Run:
+        """Write down that the service has acknowledged the whole intake."""
+        noted = replace(run, uploaded_at=timestamp(self._clock()))
+        with self._write():
+            self._db["runs"].update(run.id, {"uploaded_at": noted.uploaded_at})
+            self._happened(run.workspace, run.address, run.id, "uploaded", {})
+        return noted
+
     def _supersede(self, run: Run) -> None:
         where = (run.workspace, run.address)
         self._db.execute(
