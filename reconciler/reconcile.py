@@ -46,8 +46,8 @@ class Edges:
 def apply_plan(project: Project, plan: Plan, listen: Listener, *, parallelism: int = 10, edges: Edges | None = None) -> list[Ended]:
     """Do exactly what the plan says. A job that fails is one of the results; what stops everything is raised."""
     edges = edges or Edges()
-    with edges.open_store(project.state) as store, store.locked("apply"):
-        if (store.snapshot.lineage, store.snapshot.serial) != (plan.lineage, plan.serial):
+    with edges.open_store(project.state) as store, store.locked("apply") as lock:
+        if (store.snapshot.lineage, store.snapshot.serial - lock.replayed) != (plan.lineage, plan.serial):
             raise Refused("The state changed since the plan was made", "Another apply has written to it. Run the command again for a new plan.")
         if not plan.changes:
             return []
