@@ -3,6 +3,7 @@
 ReconcilerError                 1
 ├── SpecInvalid                 1    the YAML, with every problem found
 ├── Refused                     1    a command that must not go on (no approval, no such address, …)
+│   └── PlanStale               1    the state changed since the plan was made
 ├── StateError                  1
 │   ├── StateCorrupt            1    the database is not one, or is damaged
 │   ├── StateUnreadable         1    a folder, or a file that may not be read
@@ -55,6 +56,10 @@ class SpecInvalid(ReconcilerError):
 
 class Refused(ReconcilerError):
     """The command stops before it did anything."""
+
+
+class PlanStale(Refused):
+    """The plan was made on another state than the one that would be written."""
 
 
 class StateError(ReconcilerError):

@@ -24,7 +24,7 @@ from reconciler.apply.runner import Runner
 from reconciler.apply.watch import FAR, NEAR, Wait, Watch
 from reconciler.digests import Digests
 from reconciler.embedded import deployment_id
-from reconciler.errors import Interrupted, ReconcilerError, Refused, ServiceError, StateUnwritable, Stopped
+from reconciler.errors import Interrupted, PlanStale, ReconcilerError, ServiceError, StateUnwritable, Stopped
 from reconciler.plan.plan import Plan
 from reconciler.project import Project
 from reconciler.scorer import open_scorer
@@ -59,13 +59,15 @@ class Manner:
 def apply_plan(project: Project, plan: Plan, listen: Listener, *, manner: Manner | None = None, edges: Edges | None = None) -> list[Ended]:
     """Do exactly what the plan says. A job that fails is one of the results; what stops everything is raised."""
     manner, edges = manner or Manner(), edges or Edges()
-    with edges.open_store(project.state) as store, store.locked("apply") as lock:
-        if lock.taken_from:
-            listen(Noted(f"The lock was taken over from {lock.taken_from}."))
-        if (store.snapshot.lineage, store.snapshot.serial) != (plan.lineage, plan.serial):
-            raise Refused("The state changed since the plan was made", "Another apply has written to it. Run the command again for a new plan.")
+    with edges.open_store(project.state) as store, store.locked("apply", manner.lock_timeout_s, lambda text: listen(Noted(text))) as lock:
+        for text in (lock.taken_from, *lock.recovered):
+            if text:
+                listen(Noted(text))
+        if (store.snapshot.lineage, store.snapshot.serial - lock.replayed) != (plan.lineage, plan.serial):
+            raise PlanStale("The state changed since the plan was made", "Another apply has written to it. Run the command again for a new plan.")
         if not plan.changes:
             return []
+        store.reserve(plan.to_score)
         try:
             return asyncio.run(_applied(project, plan, store, listen, manner, edges))
         except KeyboardInterrupt:  # asyncio turns the first one into a cancellation, which `_applied` has met

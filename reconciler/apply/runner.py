@@ -101,6 +101,7 @@ class Runner:
     async def _asked(self, run: Run) -> tuple[Run, Job]:
         """Post it; again only when it is certain that the last time made no job. Raises InDoubt when that cannot be found out."""
         for attempt in range(1, _SUBMISSIONS + 1):
+            self.store.check_lock()  # who was suspended since the intent may have a successor, which has settled this run
             try:
                 return self._placed(run, await self.client.submit(run.request, run.id), is_adopted=False)
             except InDoubt as error:
