@@ -3,6 +3,7 @@
 ReconcilerError                 1
 ├── SpecInvalid                 1    the YAML, with every problem found
 ├── Refused                     1    a command that must not go on (no approval, no such address, …)
+│   └── PlanStale               1    the state changed since the plan was made
 ├── StateError                  1
 │   ├── StateCorrupt            1    the database is not one, or is damaged
 │   ├── StateUnreadable         1    a folder, or a file that may not be read
@@ -10,11 +11,13 @@ ReconcilerError                 1
 │   ├── StateLocked             1    somebody else is applying
 │   └── StateUnwritable         1    a read-only folder, a full disk
 ├── ServiceError                1    what the Batch Prediction API answered, or that it did not answer
-│   └── InDoubt                 1    nobody knows yet whether a submission made a job
+│   ├── InDoubt                 1    nobody knows yet whether a submission made a job
+│   └── UploadCut               1    nobody knows how much of the intake has arrived
 ├── ScoringError                1    the engine cannot score this: model, data or options
 │   ├── ModelError              1    the deployment's folder or artifact
 │   └── Cancelled               1    the job was aborted while it ran
 ├── DeliveryError               1    the output cannot be put in its place
+├── Detached                    1    a job goes on, and nobody waits for it any longer
 ├── Stopped                     1    the first interrupt: everything ended in order
 └── Interrupted               130    the second interrupt
 """
@@ -55,6 +58,10 @@ class Refused(ReconcilerError):
     """The command stops before it did anything."""
 
 
+class PlanStale(Refused):
+    """The plan was made on another state than the one that would be written."""
+
+
 class StateError(ReconcilerError):
     """The state database."""
 
@@ -91,6 +98,10 @@ class InDoubt(ServiceError):
     """A submission was sent, and no answer says whether it made a job; the list of jobs must tell before anything is sent again."""
 
 
+class UploadCut(ServiceError):
+    """The connection broke while the intake was sent, or an earlier apply was killed then: what the job would score is unknown."""
+
+
 class ScoringError(ReconcilerError):
     """The engine cannot score this job; the message becomes the job's `statusDetails`."""
 
@@ -105,6 +116,10 @@ class Cancelled(ScoringError):
 
 class DeliveryError(ReconcilerError):
     """The scored output cannot be put in its place; the previous output is untouched."""
+
+
+class Detached(ReconcilerError):
+    """A timeout of the spec: the job goes on, the run stays open."""
 
 
 class Stopped(ReconcilerError):

@@ -37,13 +37,26 @@ def value_digest(value: Any) -> str:
     return digest(canonical_json(value))
 
 
+class Hasher:
+    """The digest of bytes that come block by block."""
+
+    def __init__(self) -> None:
+        self._hasher = blake3()
+
+    def update(self, block: bytes) -> None:
+        self._hasher.update(block)
+
+    def digest(self) -> str:
+        return "blake3:" + self._hasher.hexdigest()
+
+
 def file_digest(path: str | os.PathLike[str]) -> str:
     """The digest of a file's bytes, read in blocks. Raises OSError."""
-    hasher = blake3()
+    hasher = Hasher()
     with open(path, "rb", buffering=0) as file:
         while block := file.read(_BLOCK):
             hasher.update(block)
-    return "blake3:" + hasher.hexdigest()
+    return hasher.digest()
 
 
 def folder_files(folder: Path) -> list[Path]:

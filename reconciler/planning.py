@@ -188,7 +188,7 @@ def _keep(reading: Reading) -> None:
         return
     from reconciler.state.store import Store
 
-    with suppress(StateUnwritable), Store(reading.project.state) as store:
+    with suppress(StateUnwritable), Store(reading.project.state, patience_s=0) as store:
         store.keep_witnesses(reading.digests.learned.values())
         if fresh is not None:
             store.keep_configuration(fresh.key, fresh.body(), fresh.detail_rows())

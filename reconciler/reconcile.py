@@ -6,32 +6,36 @@ the world ─ observed ──┘                          each step durable in t
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from reconciler.api.client import Client
-from reconciler.apply.change import Doer, Seen
-from reconciler.apply.event import Ended, Listener
+from reconciler.apply.adoption import Adoption
+from reconciler.apply.change import Doer, Terms
+from reconciler.apply.event import Ended, Listener, Noted
+from reconciler.apply.flight import Flight, Limits
 from reconciler.apply.pool import do_all
 from reconciler.apply.provenance import provenance
-from reconciler.apply.request import as_written
-from reconciler.apply.runner import Runner, Wait, poll_wait
+from reconciler.apply.request import embedded_body, endpoint_body
+from reconciler.apply.runner import Runner
+from reconciler.apply.watch import FAR, NEAR, Wait, Watch
 from reconciler.digests import Digests
-from reconciler.embedded import deployment_id, embedded_client
-from reconciler.errors import Interrupted, ReconcilerError, Refused, Stopped
+from reconciler.embedded import deployment_id
+from reconciler.errors import Interrupted, PlanStale, ReconcilerError, ServiceError, StateUnwritable, Stopped
 from reconciler.plan.plan import Plan
 from reconciler.project import Project
-from reconciler.refresh import model_digest
-from reconciler.state.record import Run
-from reconciler.state.store import Store
+from reconciler.scorer import open_scorer
+from reconciler.sight import Sight
+from reconciler.state.lifecycle import Status
+from reconciler.state.store import Store, now, timestamp
 
 _HEARTBEAT_S = 10.0
 
 OpenStore = Callable[[Path], Store]
-OpenClient = Callable[[Path, Path, list[str]], AbstractAsyncContextManager[Client]]
+OpenClient = Callable[[Project, Mapping[str, Any] | None, Iterable[str], int], AbstractAsyncContextManager[Client]]
 
 
 @dataclass(frozen=True)
@@ -39,57 +43,93 @@ class Edges:
     """Where an apply meets the outside; what a test replaces."""
 
     open_store: OpenStore = Store
-    open_client: OpenClient = embedded_client
-    wait: Wait = poll_wait
+    open_client: OpenClient = open_scorer
+    wait: Wait = asyncio.sleep
 
 
-def apply_plan(project: Project, plan: Plan, listen: Listener, *, parallelism: int = 10, edges: Edges | None = None) -> list[Ended]:
+@dataclass(frozen=True)
+class Manner:
+    """How an apply goes about it: how much at once, how long it waits for the lock, and what an interrupt does to jobs that are in flight."""
+
+    limits: Limits = Limits()
+    lock_timeout_s: float = 0.0
+    on_interrupt: Literal["detach", "cancel"] = "detach"
+
+
+def apply_plan(project: Project, plan: Plan, listen: Listener, *, manner: Manner | None = None, edges: Edges | None = None) -> list[Ended]:
     """Do exactly what the plan says. A job that fails is one of the results; what stops everything is raised."""
-    edges = edges or Edges()
-    with edges.open_store(project.state) as store, store.locked("apply"):
-        if (store.snapshot.lineage, store.snapshot.serial) != (plan.lineage, plan.serial):
-            raise Refused("The state changed since the plan was made", "Another apply has written to it. Run the command again for a new plan.")
+    manner, edges = manner or Manner(), edges or Edges()
+    with edges.open_store(project.state) as store, store.locked("apply", manner.lock_timeout_s, lambda text: listen(Noted(text))) as lock:
+        for text in (lock.taken_from, *lock.recovered):
+            if text:
+                listen(Noted(text))
+        if (store.snapshot.lineage, store.snapshot.serial - lock.replayed) != (plan.lineage, plan.serial):
+            raise PlanStale("The state changed since the plan was made", "Another apply has written to it. Run the command again for a new plan.")
         if not plan.changes:
             return []
+        store.reserve(plan.to_score)
         try:
-            return asyncio.run(_stoppable(_apply(project, plan, store, listen, parallelism, edges)))
-        except KeyboardInterrupt:  # asyncio turns the first one into a cancellation, which `_stoppable` has met
+            return asyncio.run(_applied(project, plan, store, listen, manner, edges))
+        except KeyboardInterrupt:  # asyncio turns the first one into a cancellation, which `_applied` has met
             raise Interrupted("Interrupted twice", "What was recorded is safe; run apply again to go on.") from None
         except BaseExceptionGroup as group:
             raise _first(group) from None
 
 
-async def _stoppable(applying: Coroutine[Any, Any, list[Ended]]) -> list[Ended]:
-    try:
-        return await applying
-    except asyncio.CancelledError:
-        raise Stopped("Interrupted", "The runs that were open are recorded as such; run apply again to go on with them.") from None
-
-
-async def _apply(project: Project, plan: Plan, store: Store, listen: Listener, parallelism: int, edges: Edges) -> list[Ended]:
-    digests = Digests(project.root, store.snapshot.witnesses())
-
-    def look(intake: str | None, folder: str, output: str | None) -> Seen:
-        try:
-            present = digests.of(output) if output else None
-            return Seen(digests.of(intake) if intake else None, model_digest(project.root, folder, digests), present)
-        except OSError as error:
-            detail = f"{error.filename}: {error.strerror}. Check the path and its permissions."
-            raise Refused("A file cannot be read", as_written(detail, project.root)) from None
-
-    def is_same(run: Run) -> bool:
-        seen = look(run.intake["file"], run.model["deployment"], None)
-        return (seen.intake_digest, seen.model_digest) == (run.intake_digest, run.model_digest)
-
-    # Open runs are served too, wanted or not: the service takes up every job that it was stopped in.
+async def _applied(project: Project, plan: Plan, store: Store, listen: Listener, manner: Manner, edges: Edges) -> list[Ended]:
+    # Open runs are served too, wanted or not: the embedded service takes up every job that it was stopped in.
     folders = {*plan.deployments, *(run.model["deployment"] for run in store.snapshot.open_runs(plan.workspace))}
-    storage = project.state.parent / f"{project.state.stem}.service" / plan.workspace
-    async with edges.open_client(project.root, storage, sorted(folders)) as client, _heartbeat(store):
-        runner = Runner(project.root, store, client, is_same, listen, edges.wait)
-        doer = Doer(plan.workspace, runner, look, deployment_id, provenance(project.root))
-        ended = await do_all(plan.changes, doer.do, parallelism, listen)
+    async with edges.open_client(project, plan.endpoint, sorted(folders), manner.limits.requests) as client:
+        try:
+            async with _heartbeat(store):
+                return await _done(project, plan, store, client, listen, manner.limits, edges)
+        except asyncio.CancelledError:
+            raise await _stopped(plan, store, client, manner) from None
+
+
+async def _done(project: Project, plan: Plan, store: Store, client: Client, listen: Listener, limits: Limits, edges: Edges) -> list[Ended]:
+    digests = Digests(project.root, store.snapshot.witnesses())
+    sight = Sight(project.root, digests, None if plan.endpoint is None else client)
+    async with Watch(client, NEAR if plan.endpoint is None else FAR, edges.wait) as watch:
+        adoption = Adoption(store, client, store.snapshot.open_runs(plan.workspace))
+        runner = Runner(project.root, store, client, watch, adoption, sight.has_intake, sight.has_model, listen)
+        creator = None if plan.endpoint is None else await client.creator()
+        doer = Doer(plan, runner, sight.look, Flight(limits), _terms(project, plan), provenance(project.root), creator)
+        ended = await do_all(plan.changes, doer.do, listen)
     store.keep_witnesses(digests.learned.values())
     return ended
+
+
+def _terms(project: Project, plan: Plan) -> Terms:
+    if plan.endpoint is not None:
+        return Terms(lambda spec: str(spec.get("deployment", "")), lambda spec, staging: endpoint_body(spec))
+
+    def body(spec: Mapping[str, Any], staging: str) -> dict[str, Any]:
+        return embedded_body(spec, deployment_id(spec["deployment"]), project.root, project.root / staging)
+
+    return Terms(lambda spec: deployment_id(spec["deployment"]), body)
+
+
+async def _stopped(plan: Plan, store: Store, client: Client, manner: Manner) -> Stopped:
+    """What an interrupt leaves behind, in words; with `cancel`, after the jobs in flight were aborted."""
+    runs = store.snapshot.open_runs(plan.workspace)
+    if manner.on_interrupt == "cancel":
+        for run in runs:
+            with suppress(ServiceError):
+                if run.job_id is not None:
+                    await client.abort(run.job_id)
+                    store.move(run, Status.ABORTED, status_details="Aborted: apply was interrupted with -on-interrupt=cancel.", ended_at=timestamp(now()))
+        runs = store.snapshot.open_runs(plan.workspace)
+    if not runs:
+        return Stopped("Interrupted", "No job is in flight. Run apply again to go on with the rest.")
+    going = [f"  {run.address} [id={run.job_id}]" if run.job_id else f"  {run.address} (submitted or not: the next apply finds out)" for run in runs]
+    if plan.endpoint is None:
+        said = "These jobs were stopped, and are recorded as such:"
+        again = "Run apply again to go on with them."
+    else:
+        said = "These jobs go on without us:"
+        again = "Run apply again to take them up; nothing is submitted twice. To end them instead: apply -on-interrupt=cancel, interrupted once more."
+    return Stopped("Interrupted", "\n".join([said, *going, again]))
 
 
 @asynccontextmanager
@@ -97,7 +137,8 @@ async def _heartbeat(store: Store) -> AsyncIterator[None]:
     async def beat() -> None:
         while True:
             await asyncio.sleep(_HEARTBEAT_S)
-            store.beat()
+            with suppress(StateUnwritable):  # the next write tells; a heartbeat alone is no reason to stop
+                store.beat()
 
     async with asyncio.TaskGroup() as group:
         heart = group.create_task(beat())

@@ -51,6 +51,8 @@ class Job(Tolerant):
     queued: bool = False
     queue_position: int | None = None
     created: str | None = None
+    created_by: dict[str, Any] = Field(default_factory=dict)
+    results_deleted: bool = False
     logs: list[str] = Field(default_factory=list)
     links: Links
     job_spec: dict[str, Any] = Field(default_factory=dict)
@@ -58,6 +60,11 @@ class Job(Tolerant):
     @property
     def is_terminal(self) -> bool:
         return self.status in TERMINAL
+
+    @property
+    def creator(self) -> str | None:
+        user = self.created_by.get("userId")
+        return None if user is None else str(user)
 
 
 class Page(Tolerant):

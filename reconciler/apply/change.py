@@ -1,47 +1,67 @@
 """Doing one change of a plan. The rule here: what was approved is what is done; a job that changed since the plan is refused."""
 
-import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from reconciler.apply.deliver import staging_path
-from reconciler.apply.event import Ended, Outcome, Started
+from reconciler.apply.event import Ended, Outcome, Retried, Started
+from reconciler.apply.flight import Flight
 from reconciler.apply.provenance import Provenance, new_run_id
-from reconciler.apply.request import request_body
+from reconciler.apply.request import output_place
 from reconciler.apply.runner import Runner
-from reconciler.errors import Refused
-from reconciler.plan.action import Action
-from reconciler.plan.plan import Change, Fingerprint, Side
+from reconciler.apply.tracking import Timeouts
+from reconciler.errors import InDoubt, Refused, ScoringError, ServiceError, UploadCut
+from reconciler.plan.action import SCORES, Action
+from reconciler.plan.plan import Change, Fingerprint, Plan, Side
 from reconciler.state.lifecycle import Status
 from reconciler.state.record import Run
 from reconciler.state.store import now, timestamp
+
+# A job whose upload was cut is given up and made anew so often, whatever `retries` says: it has scored nothing that counts.
+_UPLOADS = 3
 
 
 class Seen(NamedTuple):
     """Now: the content of an intake, the deployment's model, the output under the final name."""
 
     intake_digest: str | None
-    model_digest: str
+    model_digest: str | None
     output_digest: str | None
 
 
-Look = Callable[[str | None, str, str | None], Seen]
+Look = Callable[[Change], Awaitable[Seen]]
+
+
+class Terms(NamedTuple):
+    """How the scorer of a workspace is asked: a deployment's id there, and the body of a submission."""
+
+    deployment_id: Callable[[Mapping[str, Any]], str]
+    body: Callable[[Mapping[str, Any], str], dict[str, Any]]  # of a spec, and of the staging file relative to the root
 
 
 @dataclass(frozen=True)
 class Doer:
     """Does changes, one call each, in one workspace."""
 
-    workspace: str
+    plan: Plan
     runner: Runner
     look: Look
-    deployment_id: Callable[[str], str]
+    flight: Flight
+    terms: Terms
     provenance: Provenance
+    creator: str | None
 
     async def do(self, change: Change) -> Ended:
         """Raises the error that ended the change; what was reached is in the state."""
+        if change.action not in SCORES:
+            return await self._done(change)
+        async with self.flight.place(change.deployment):
+            return await self._done(change)
+
+    async def _done(self, change: Change) -> Ended:
         began = time.monotonic()
         self.runner.listen(Started(change.address, change.action))
         outcome, run = await self._by_action(change)
@@ -49,21 +69,32 @@ class Doer:
         return ended if run is None else replace(ended, job_id=run.job_id, output=run.output, rows=run.scored_rows)
 
     async def _by_action(self, change: Change) -> tuple[Outcome, Run | None]:
-        store = self.runner.store
+        store, workspace = self.runner.store, self.plan.workspace
         if change.action is Action.RESUME:
-            run = await self.runner.resume(self._open_run(change))
-            if change.after and change.after.metadata != store.snapshot.metadata(self.workspace, change.address):
-                store.update(self.workspace, change.address, change.after.metadata)
-            return "scored", run
+            return await self._resume(change)
         if change.open_run:
             await self.runner.abort(self._open_run(change), "Aborted: the specs changed while it was open.")
         if change.after is None:
-            store.forget(self.workspace, change.address)
+            store.forget(workspace, change.address)
             return "forgotten", None
         if change.action is Action.UPDATE:
-            store.update(self.workspace, change.address, change.after.metadata)
+            store.update(workspace, change.address, change.after.metadata)
             return "updated", None
         return await self._score(change, change.after)
+
+    async def _resume(self, change: Change) -> tuple[Outcome, Run | None]:
+        store, after = self.runner.store, change.after
+        metadata = after.metadata if after else {}
+        try:
+            run = await self.runner.resume(self._open_run(change), Timeouts.of(metadata))
+        except UploadCut as error:
+            if after is None:
+                raise
+            self.runner.listen(Retried(change.address, f"{error.summary}. {error.detail}"))
+            return await self._score(change, after)
+        if after and metadata != store.snapshot.metadata(self.plan.workspace, change.address):
+            store.update(self.plan.workspace, change.address, metadata)
+        return "scored", run
 
     def _open_run(self, change: Change) -> Run:
         run = self.runner.store.snapshot.run(change.open_run or "")
@@ -72,41 +103,68 @@ class Doer:
         return run
 
     async def _score(self, change: Change, after: Side) -> tuple[Outcome, Run | None]:
-        seen = await asyncio.to_thread(self.look, change.intake_file, after.spec["deployment"], change.output_file)
+        """Once, and as often again as the job's retries allow: each time with the fingerprint that was approved."""
+        retries, uploads, attempt = int(after.metadata.get("retries", 0)), 1, 0
+        while True:
+            attempt += 1
+            try:
+                return await self._attempted(change, after, attempt)
+            except UploadCut as error:
+                uploads += 1
+                if uploads > _UPLOADS:
+                    raise
+                again: ScoringError | ServiceError = error
+            except InDoubt:
+                raise
+            except (ScoringError, ServiceError) as error:
+                if retries == 0 or self._is_open(change):
+                    raise
+                retries -= 1
+                again = error
+            self.runner.listen(Retried(change.address, f"{again.summary}. {again.detail}"))
+            await self.runner.watch.pause(attempt)
+
+    def _is_open(self, change: Change) -> bool:
+        return any(run.address == change.address for run in self.runner.store.snapshot.open_runs(self.plan.workspace))
+
+    async def _attempted(self, change: Change, after: Side, attempt: int) -> tuple[Outcome, Run | None]:
+        seen = await self.look(change)
         fingerprint = Fingerprint(after.fingerprint.spec, seen.intake_digest, seen.model_digest)
         if change.is_intake_known and fingerprint != after.fingerprint:
             raise Refused("The job changed since the plan was made", "Its intake or its model is not the one that was planned. Make a new plan.")
         if not change.is_intake_known and change.before and _is_current(change.before, fingerprint, seen):
             return "unchanged", None
-        if seen.intake_digest is None:
+        if seen.intake_digest is None and change.intake_file is not None:
             raise Refused("The intake file does not exist", f"The upstream job did not write {change.intake_file}.")
-        run = self._intended(change, after, fingerprint)
+        run = self._intended(change, after, fingerprint, attempt)
         self.runner.store.intend(run, after.metadata)
-        return "scored", await self.runner.start(run)
+        return "scored", await self.runner.start(run, Timeouts.of(after.metadata))
 
-    def _intended(self, change: Change, after: Side, fingerprint: Fingerprint) -> Run:
+    def _intended(self, change: Change, after: Side, fingerprint: Fingerprint, attempt: int) -> Run:
         run_id = new_run_id()
-        binding = after.spec["deployment"]
-        deployment_id = self.deployment_id(binding)
-        staging = staging_path(self.runner.root / (change.output_file or ""), run_id)
+        staging = None if change.output_file is None else str(staging_path(Path(change.output_file), run_id))
+        server_time = self.runner.client.server_now()
         return Run(
             id=run_id,
-            workspace=self.workspace,
+            workspace=self.plan.workspace,
             address=change.address,
             status=Status.INTENDED,
             spec=after.spec,
             spec_digest=fingerprint.spec,
             intake={"file": change.intake_file},
             intake_digest=fingerprint.intake,
-            model={"deployment": binding},
+            model={"deployment": after.spec.get("deployment")},
             model_digest=fingerprint.model,
             deployment=change.deployment,
-            deployment_id=deployment_id,
-            request=request_body(after.spec, deployment_id, self.runner.root, staging),
+            deployment_id=self.terms.deployment_id(after.spec),
+            request=self.terms.body(after.spec, staging or ""),
             reasons=tuple(change.reasons),
             intended_at=timestamp(now()),
-            staging=str(staging),
-            output=change.output_file,
+            server_time=server_time and timestamp(server_time),
+            creator=self.creator,
+            attempt=attempt,
+            staging=staging,
+            output=output_place(after.spec),
             **vars(self.provenance),
         )
 

@@ -29,7 +29,7 @@ def prepare(staging: Path) -> None:
         staging.parent.mkdir(parents=True, exist_ok=True)
         staging.touch()
     except OSError as error:
-        raise _unwritable(staging.parent, error) from None
+        raise unwritable(staging.parent, error) from None
 
 
 def inspect(staging: Path) -> Staged:
@@ -42,19 +42,16 @@ def inspect(staging: Path) -> Staged:
         ) from None
 
 
-def deliver(staging: Path, final: Path, digest: str) -> None:
-    """Rename the staged file to its final name, once; a second call finds that it is done. Raises DeliveryError."""
+def deliver(staging: Path, final: Path, digest: str) -> bool:
+    """Rename the staged file to its final name, once; a second call finds that it is done. False when there is nothing to rename. Raises DeliveryError."""
     try:
         if staging.exists():
             staging.replace(final)
             _sync_folder(final.parent)
-        elif not final.exists() or file_digest(final) != digest:
-            raise DeliveryError(
-                "The scored output was lost before it was delivered",
-                f"{staging} is gone and {final} is another file. Run apply again to score it anew.",
-            )
+            return True
+        return final.exists() and file_digest(final) == digest
     except OSError as error:
-        raise _unwritable(final, error) from None
+        raise unwritable(final, error) from None
 
 
 def discard(staging: Path) -> None:
@@ -62,7 +59,7 @@ def discard(staging: Path) -> None:
     try:
         staging.unlink(missing_ok=True)
     except OSError as error:
-        raise _unwritable(staging, error) from None
+        raise unwritable(staging, error) from None
 
 
 def _sync_folder(folder: Path) -> None:
@@ -73,5 +70,5 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _unwritable(path: Path, error: OSError) -> DeliveryError:
+def unwritable(path: Path, error: OSError) -> DeliveryError:
     return DeliveryError("The output cannot be written", f"{path}: {error.strerror}. Make the folder writable, or change the job's output path.")

@@ -7,7 +7,10 @@ from typing import Literal
 from reconciler.diagnostic import Diagnostic
 from reconciler.plan.action import Action
 
-Outcome = Literal["scored", "updated", "forgotten", "failed", "skipped", "unchanged"]
+Outcome = Literal["scored", "updated", "forgotten", "failed", "skipped", "unchanged", "detached"]
+
+# Outcomes that leave an address without its output.
+BAD: frozenset[Outcome] = frozenset({"failed", "skipped", "detached"})
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,21 @@ class Progressed:
 
 
 @dataclass(frozen=True)
+class Retried:
+    """An attempt ended, and another one with the same fingerprint begins. `why` is what ended it."""
+
+    address: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Noted:
+    """Something that is no address's own, such as a lock that was taken over."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Ended:
     """The last event of an address. `diagnostic` says why it failed or was skipped."""
 
@@ -49,5 +67,5 @@ class Ended:
     diagnostic: Diagnostic | None = None
 
 
-Event = Started | Submitted | Progressed | Ended
+Event = Started | Submitted | Progressed | Retried | Noted | Ended
 Listener = Callable[[Event], None]

@@ -1,4 +1,4 @@
-"""The body of a submission. The rule here: it says exactly what the fingerprint says, and where the files are on this machine."""
+"""The body of a submission. The rule here: it says exactly what the fingerprint says, and where the files are if the service shares our disk."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,8 +6,11 @@ from typing import Any
 
 from reconciler.api.schema import Job, request_core
 
+# The target in a spec, and in the API.
+_TARGETS = {"deployment": "deploymentId", "modelId": "modelId", "modelPackageId": "modelPackageId"}
 
-def request_body(spec: Mapping[str, Any], deployment_id: str, root: Path, staging: Path) -> dict[str, Any]:
+
+def embedded_body(spec: Mapping[str, Any], deployment_id: str, root: Path, staging: Path) -> dict[str, Any]:
     """A job spec for the embedded service: `localFile` is a path on its own disk, so it maps to the API's `fileSystem`."""
     return {
         **spec.get("options", {}),
@@ -17,14 +20,50 @@ def request_body(spec: Mapping[str, Any], deployment_id: str, root: Path, stagin
     }
 
 
+def endpoint_body(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A job spec for an endpoint: local files are uploaded and downloaded, so their paths are no part of it."""
+    return {
+        **spec.get("options", {}),
+        **{wire: spec[name] for name, wire in _TARGETS.items() if name in spec},
+        "intakeSettings": _without(spec["intake"], "file"),
+        "outputSettings": _without(spec["output"], "path"),
+    }
+
+
+def uploads(body: Mapping[str, Any]) -> bool:
+    return bool(body["intakeSettings"]["type"] == "localFile")
+
+
+def downloads(body: Mapping[str, Any]) -> bool:
+    return bool(body["outputSettings"]["type"] == "localFile")
+
+
+def output_place(spec: Mapping[str, Any]) -> str:
+    """Where a delivered output is: a path relative to the project's root, a URL, or a table."""
+    output = spec["output"]
+    if place := output.get("path") or output.get("url"):
+        return str(place)
+    table = ".".join(str(output[part]) for part in ("catalog", "schema", "dataset", "table") if output.get(part))
+    return f"{output['type']}:{table}"
+
+
 def as_written(text: str, root: Path) -> str:
     """What the service says, with paths as the spec has them."""
     return text.replace(f"{root}/", "")
 
 
+def kind_of(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What a body shares with every other one that the service takes for the same job."""
+    return request_core(dict(body))
+
+
 def is_job_of(job: Job, body: Mapping[str, Any]) -> bool:
     """Whether a job that the service lists was made by this body. Server-side defaults are normalised away."""
     try:
-        return request_core(job.job_spec) == request_core(dict(body))
+        return request_core(job.job_spec) == kind_of(body)
     except ValueError:  # a job of a kind that we would not have sent
         return False
+
+
+def _without(settings: Mapping[str, Any], place: str) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if settings["type"] != "localFile" or key != place}

@@ -1,149 +1,201 @@
 """One run's way through the service, from intent to delivery. The rule here: each step is durable in the state before the next one begins.
 
-A run that was interrupted goes on at the step it had reached; it is the same road with a later start.
+A run that was interrupted goes on at the step it had reached; it is the same road with a later start. A run ends only when its end is certain: while
+nobody knows what became of its job it stays open, and the next apply settles it.
 """
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any, TypeVar
 
 from reconciler.api.client import Client
 from reconciler.api.schema import Job
-from reconciler.apply.deliver import deliver, discard, inspect, prepare
-from reconciler.apply.event import Listener, Progressed, Submitted
-from reconciler.apply.request import as_written, is_job_of
-from reconciler.errors import DeliveryError, ScoringError, ServiceError
-from reconciler.state.lifecycle import FROM_WIRE, Status
+from reconciler.apply.adoption import Adoption
+from reconciler.apply.deliver import deliver, discard, prepare
+from reconciler.apply.event import Listener, Submitted
+from reconciler.apply.request import downloads
+from reconciler.apply.tracking import IsSame, Timeouts, Tracking
+from reconciler.apply.transfer import download
+from reconciler.apply.watch import Watch
+from reconciler.errors import DeliveryError, InDoubt, ReconcilerError, ScoringError, ServiceError, UploadCut
+from reconciler.state.lifecycle import Status
 from reconciler.state.record import Run
 from reconciler.state.store import Store, now, timestamp
 
-# The service's clock may differ from ours; the job spec decides, the time only limits the search.
-_CLOCK_SKEW = timedelta(minutes=10)
+_T = TypeVar("_T")
 
-Wait = Callable[[float], Awaitable[None]]
-IsSame = Callable[[Run], bool]
-
-
-async def poll_wait(elapsed_s: float) -> None:
-    """Look often at a young job, and at an old one once a second: some 30 looks in the first minute."""
-    await asyncio.sleep(min(1.0, max(0.02, elapsed_s / 8)))
+# After a lost answer the service may still be busy making the job: it is looked for so often before it is said not to exist.
+_LOOKS = 4
+# A submission may be answered so badly; each time it was made sure that no job was made.
+_SUBMISSIONS = 5
+# How long an interrupt waits for the answer of a submission that is on its way.
+_LAST_ANSWER_S = 1.5
 
 
 @dataclass(frozen=True)
 class Runner:
-    """Takes runs to their end. `is_same` tells whether a run's intake and model are still those of its fingerprint."""
+    """Takes runs to their end. `has_intake` and `has_model` tell whether a run's intake and model are still those of its fingerprint."""
 
     root: Path
     store: Store
     client: Client
-    is_same: IsSame
+    watch: Watch
+    adoption: Adoption
+    has_intake: IsSame
+    has_model: IsSame
     listen: Listener
-    wait: Wait = poll_wait
 
-    async def start(self, run: Run) -> Run:
+    async def start(self, run: Run, timeouts: Timeouts) -> Run:
         """Submit a run that was just intended, and take it to delivery. Raises the error that ended it, which is in the state then."""
-        return await self._guarded(run, self._submit)
+        return await self._to_its_end(run, self._submit, timeouts, is_reattached=False)
 
-    async def resume(self, run: Run) -> Run:
+    async def resume(self, run: Run, timeouts: Timeouts) -> Run:
         """Take an interrupted run on from the step it had reached."""
-        return await self._guarded(run, self._adopt_or_submit)
+        return await self._to_its_end(run, self._adopt_or_submit, timeouts, is_reattached=True)
 
     async def abort(self, run: Run, why: str) -> None:
         """End an open run that is no longer wanted, on the service and in the state."""
-        job = await self._find(run) if run.job_id is None else None
-        if job_id := run.job_id or (job.id if job else None):
-            await self.client.abort(job_id)
-        self._end(run, Status.ABORTED, why)
+        async with self.adoption.turn(run):
+            job = await self.adoption.job_of(run) if run.job_id is None else None
+            if job_id := run.job_id or (job.id if job else None):
+                await self.client.abort(job_id)
+            self._end(run, Status.ABORTED, why)
 
-    async def _guarded(self, run: Run, place: Callable[[Run], Awaitable[Run]]) -> Run:
+    async def _to_its_end(self, run: Run, place: Callable[[Run], Awaitable[tuple[Run, Job]]], timeouts: Timeouts, *, is_reattached: bool) -> Run:
+        job = None
         try:
             if run.status is Status.INTENDED:
-                run = await place(run)
+                run, job = await place(run)
             if run.status is not Status.SCORED:
-                run = await self._track(run)
+                run = await self._track(run, job, timeouts, is_reattached=is_reattached and job is None)
             return await self._deliver(run)
+        except UploadCut as error:
+            await self.client.abort((self._as_recorded(run)).job_id or "")
+            self._end(self._as_recorded(run), Status.ABORTED, _why(error))
+            raise
         except (ScoringError, DeliveryError, ServiceError) as error:
-            if _is_final(error):
-                self._fail(run.id, error)
+            self._fail(self._as_recorded(run), error)
             raise
 
-    async def _submit(self, run: Run) -> Run:
-        await asyncio.to_thread(prepare, _staging(run))
-        return self._placed(run, await self.client.submit(run.request, run.id), is_adopted=False)
+    def _as_recorded(self, run: Run) -> Run:
+        return self.store.snapshot.run(run.id) or run
 
-    async def _adopt_or_submit(self, run: Run) -> Run:
-        job = await self._find(run)
-        return self._placed(run, job, is_adopted=True) if job else await self._submit(run)
+    # Submitting
 
-    def _placed(self, run: Run, job: Job, *, is_adopted: bool) -> Run:
-        placed = self.store.move(run, Status.SUBMITTED, job_id=job.id, submitted_at=timestamp(now()))
+    async def _submit(self, run: Run) -> tuple[Run, Job]:
+        if run.staging:
+            await asyncio.to_thread(prepare, self.root / run.staging)
+        async with self.adoption.turn(run):
+            return await _answered(self._asked(run))
+
+    async def _adopt_or_submit(self, run: Run) -> tuple[Run, Job]:
+        async with self.adoption.turn(run):
+            if job := await self.adoption.job_of(run):
+                return self._placed(run, job, is_adopted=True)
+            if run.staging:
+                await asyncio.to_thread(prepare, self.root / run.staging)
+            return await _answered(self._asked(run))
+
+    async def _asked(self, run: Run) -> tuple[Run, Job]:
+        """Post it; again only when it is certain that the last time made no job. Raises InDoubt when that cannot be found out."""
+        for attempt in range(1, _SUBMISSIONS + 1):
+            self.store.check_lock()  # who was suspended since the intent may have a successor, which has settled this run
+            try:
+                return self._placed(run, await self.client.submit(run.request, run.id), is_adopted=False)
+            except InDoubt as error:
+                doubt = error
+            if doubt.retry_after:
+                await self.watch.wait(doubt.retry_after)
+            for look in range(_LOOKS):
+                if job := await self.adoption.job_of(run):
+                    return self._placed(run, job, is_adopted=True)
+                await self.watch.pause(look)
+            await self.watch.pause(attempt)
+        raise doubt
+
+    def _placed(self, run: Run, job: Job, *, is_adopted: bool) -> tuple[Run, Job]:
+        creator = run.creator or job.creator
+        placed = self.store.move(run, Status.SUBMITTED, job_id=job.id, submitted_at=timestamp(now()), creator=creator)
         self.listen(Submitted(run.address, job.id, is_adopted))
-        return placed
+        return placed, job
 
-    async def _find(self, run: Run) -> Job | None:
-        """The job that an interrupted submission made, if it made one. Raises ServiceError when several could be it."""
-        since = timestamp(datetime.fromisoformat(run.intended_at) - _CLOCK_SKEW)
-        jobs = self.client.jobs(deploymentId=run.deployment_id, startDateTime=since)
-        found = [job async for job in jobs if is_job_of(job, run.request)]
-        if len(found) > 1:
-            ids = ", ".join(job.id for job in found)
-            raise ServiceError("Several jobs could be this run", f"{ids} have the same spec. Delete all but one, then run apply again.")
-        return found[0] if found else None
+    # Scoring
 
-    async def _track(self, run: Run) -> Run:
-        began = time.monotonic()
-        while True:
-            job = await self.client.job(run.job_id or "")
-            status = FROM_WIRE.get(job.status)
-            if status is None:
-                raise ServiceError(
-                    "The service answered with an unknown status", f"Job {job.id} is {job.status!r}; this release cannot tell what it means."
-                )
-            percent = job.percentage_completed if job.job_intake_size else None
-            elapsed = time.monotonic() - began
-            self.listen(Progressed(run.address, job.id, job.status, percent, job.scored_rows, elapsed))
-            if status in (Status.FAILED, Status.ABORTED):
-                details = as_written(job.status_details, self.root)
-                self._end(run, status, details)
-                raise ScoringError(f"Scoring was {status}", details)
-            if status is Status.SCORED:
-                return await self._scored(run, job)
-            if status is Status.RUNNING and run.status is Status.SUBMITTED:
-                run = self.store.move(run, status, started_at=timestamp(now()))
-            await self.wait(elapsed)
-
-    async def _scored(self, run: Run, job: Job) -> Run:
-        if not await asyncio.to_thread(self.is_same, run):
+    async def _track(self, run: Run, job: Job | None, timeouts: Timeouts, *, is_reattached: bool) -> Run:
+        tracking = Tracking(run, job, self.root, self.store, self.client, self.watch, self.has_intake, self.listen, timeouts, is_reattached)
+        job, staged = await tracking.scored()
+        run = tracking.run
+        # An intake that was uploaded was looked at when it had arrived; the service reads every other one while it scores.
+        is_same = await self.has_model(run) and (run.uploaded_at is not None or await self.has_intake(run))
+        if not is_same:
             raise ScoringError(
                 "The intake or the model changed while the job ran", "What was scored is unknown, so it is not delivered. Run apply again."
             )
-        staged = await asyncio.to_thread(inspect, _staging(run))
-        rows = {"scored_rows": job.scored_rows, "failed_rows": job.failed_rows, "skipped_rows": job.skipped_rows}
-        digest = {"output_digest": staged.digest, "output_bytes": staged.size}
-        return self.store.move(run, Status.SCORED, status_details=job.status_details, **rows, **digest)
+        facts: dict[str, Any] = {"scored_rows": job.scored_rows, "failed_rows": job.failed_rows, "skipped_rows": job.skipped_rows}
+        if staged is not None:
+            facts |= {"output_digest": staged.digest, "output_bytes": staged.size}
+        return self.store.move(run, Status.SCORED, status_details=job.status_details, **facts)
+
+    # Delivering
 
     async def _deliver(self, run: Run) -> Run:
-        final = self.root / (run.output or "")
-        await asyncio.to_thread(deliver, _staging(run), final, run.output_digest or "")
+        if run.staging and not await self._delivered(run):
+            raise ScoringError(
+                "The scored output was lost before it was delivered",
+                f"{run.staging} is gone and {run.output} is another file. Run apply again to score it anew.",
+            )
         return self.store.move(run, Status.DELIVERED, ended_at=timestamp(now()))
 
-    def _fail(self, run_id: str, error: ScoringError | DeliveryError | ServiceError) -> None:
-        run = self.store.snapshot.run(run_id)
-        if run is not None and run.is_open:
-            self._end(run, Status.FAILED, f"{error.summary}. {error.detail}")
+    async def _delivered(self, run: Run) -> bool:
+        staging, final = self.root / (run.staging or ""), self.root / (run.output or "")
+        if await asyncio.to_thread(deliver, staging, final, run.output_digest or ""):
+            return True
+        if not downloads(run.request):
+            return False
+        again = await download(self.client, await self.client.job(run.job_id or ""), staging)
+        return again.digest == run.output_digest and await asyncio.to_thread(deliver, staging, final, again.digest)
+
+    # Ending
+
+    def _fail(self, run: Run, error: ReconcilerError) -> None:
+        if run.is_open and _is_certain(run, error):
+            gone = isinstance(error, ServiceError) and run.job_id is not None
+            why = f"Job {run.job_id} is gone from the service. {_why(error)}" if gone else _why(error)
+            self._end(run, Status.FAILED, why)
 
     def _end(self, run: Run, status: Status, details: str) -> None:
         self.store.move(run, status, status_details=details, ended_at=timestamp(now()))
-        discard(_staging(run))
+        if run.staging:
+            discard(self.root / run.staging)
 
 
-def _staging(run: Run) -> Path:
-    return Path(run.staging or "")
+def _is_certain(run: Run, error: ReconcilerError) -> bool:
+    """Whether an error ends the run: that the job was not made, has ended badly or is gone. Otherwise the next apply goes on where this one stopped."""
+    if isinstance(error, InDoubt):
+        return False
+    is_intended = run.status is Status.INTENDED
+    if isinstance(error, ServiceError):
+        return is_intended or error.status == 404
+    return is_intended or isinstance(error, ScoringError)
 
 
-def _is_final(error: ScoringError | DeliveryError | ServiceError) -> bool:
-    """Without a clear answer nobody knows whether the job goes on: the run stays open, and the next apply settles it."""
-    return not isinstance(error, ServiceError) or (error.status is not None and 400 <= error.status < 500)
+def _why(error: ReconcilerError) -> str:
+    return f"{error.summary}. {error.detail}"
+
+
+async def _answered(asking: Coroutine[Any, Any, _T]) -> _T:
+    """An interrupt waits a moment for the answer of what was sent, so that the job's id is recorded; later, the list of jobs will tell."""
+    task = asyncio.ensure_future(asking)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if not task.done():
+            await asyncio.wait({task}, timeout=_LAST_ANSWER_S)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()
+        raise

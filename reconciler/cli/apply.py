@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -14,16 +15,38 @@ from reconciler.cli.session import Session, give, open_session, say, spec_option
 from reconciler.errors import Refused
 from reconciler.plan.plan import Plan
 
+if TYPE_CHECKING:
+    from reconciler.reconcile import Manner
+
 
 @click.command(cls=Command)
 @option("-auto-approve", is_flag=True, help="Do not ask.")
-@option("-parallelism", type=click.IntRange(min=1), default=10, show_default=True, metavar="N", help="How many jobs to drive at once.")
+@option("-parallelism", type=click.IntRange(min=1), default=10, show_default=True, metavar="N", help="How many requests to send at once.")
+@option("-max-in-flight", type=click.IntRange(min=1), default=50, show_default=True, metavar="N", help="How many jobs to have in flight at once.")
+@option(
+    "-max-in-flight-per-deployment",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="How many of them of one deployment; the platform runs one at a time and queues the others.",
+)
+@option(
+    "-on-interrupt",
+    type=click.Choice(["detach", "cancel"]),
+    default="detach",
+    show_default=True,
+    help="What Ctrl-C does to jobs in flight: let them go on, for the next apply to take up, or abort them.",
+)
 @plan_options
 @spec_options
 @state_options
 def apply(
     auto_approve: bool,
     parallelism: int,
+    max_in_flight: int,
+    max_in_flight_per_deployment: int,
+    on_interrupt: Literal["detach", "cancel"],
     target: Sequence[str],
     replace: Sequence[str],
     verbose: bool,
@@ -35,17 +58,20 @@ def apply(
 ) -> int:
     """Make a plan, ask for approval, and do it: submit what is new or changed, track it, record where its output went.
 
-    An apply that was interrupted goes on when it is run again; what was submitted is found, not submitted twice.
+    An apply that was interrupted goes on when it is run again; what was submitted is found, not submitted twice. The first Ctrl-C (or SIGTERM) stops
+    submitting, records where everything is and leaves; a second one leaves at once, and nothing is lost either.
 
     \b
     Examples:
       reconciler apply
       reconciler apply -auto-approve -parallelism=4
       reconciler apply -target job.wine
+      reconciler apply -workspace=prod -max-in-flight=200 -on-interrupt=cancel
 
     Exit codes: 0 all done, 1 an error, a refusal, or a job that failed.
     """
     from reconciler.planning import make_plan
+    from reconciler.reconcile import Limits, Manner
     from reconciler.view.plan import plan_text
 
     session = open_session(state, workspace, no_color, var, var_file)
@@ -53,16 +79,17 @@ def apply(
     give(plan_text(plan, session.out, limit=None if verbose else 100), nl=False)
     if plan.is_applyable and not auto_approve:
         _ask(plan, session)
-    return _do(plan, session, parallelism)
+    limits = Limits(parallelism, max_in_flight, max_in_flight_per_deployment)
+    return _do(plan, session, Manner(limits, on_interrupt=on_interrupt))
 
 
-def _do(plan: Plan, session: Session, parallelism: int) -> int:
+def _do(plan: Plan, session: Session, manner: "Manner") -> int:
     from reconciler.cli.progress import progress
     from reconciler.reconcile import apply_plan
     from reconciler.view.tally import tally_text
 
     with _terminable(), progress(session, len(plan.changes)) as listen:
-        ended = apply_plan(session.project, plan, listen, parallelism=parallelism) if plan.changes else []
+        ended = apply_plan(session.project, plan, listen, manner=manner) if plan.changes else []
     give(tally_text(ended, plan.unchanged, session.out), nl=False)
     return 1 if any(item.diagnostic for item in ended) else 0
 

@@ -65,7 +65,7 @@ def _live(session: Session, total: int) -> Iterator[Listener]:
                 return
             if text := line_text(event, session.err):
                 console.print(Text.from_ansi(text), soft_wrap=True)
-            if event.diagnostic is not None:
+            if isinstance(event, Ended) and event.diagnostic is not None:
                 console.print(Text.from_ansi(diagnostics_text([event.diagnostic], session.err)), soft_wrap=True)
 
         yield listen

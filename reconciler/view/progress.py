@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from reconciler.apply.event import Ended, Event, Progressed, Started, Submitted
+from reconciler.apply.event import BAD, Ended, Event, Noted, Progressed, Retried, Started, Submitted
 from reconciler.plan.action import SCORES, Action
 from reconciler.view.paint import Paint, shown
 
@@ -13,17 +13,23 @@ _STARTS = {
     Action.UPDATE: "Updating...",
     Action.FORGET: "Forgetting...",
 }
-_ENDS = {"scored": "Scoring complete", "updated": "Update complete", "forgotten": "Forgotten", "failed": "Failed", "skipped": "Skipped"}
+_ENDS = {"scored": "Scoring complete", "updated": "Update complete", "forgotten": "Forgotten", "failed": "Failed", "skipped": "Skipped", "detached": "Not awaited any longer"}
 
 
 def line_text(event: Event, paint: Paint) -> str:
     """One line, address first; the output's location is on it in full."""
+    if isinstance(event, Noted):
+        return f"Note: {event.text}"
     address = paint(f"{shown(event.address)}:", "bold")
     match event:
         case Started():
             return f"{address} {_STARTS[event.action]}" if event.action in SCORES else ""
         case Submitted():
             return f"{address} {'Found the job of the interrupted run' if event.is_adopted else 'Submitted'} [id={event.job_id}]"
+        case Retried():
+            return f"{address} Trying again: {shown(event.why)}"
+        case Progressed(status="UPLOADING"):
+            return f"{address} Uploading... [id={event.job_id}, {seconds(event.elapsed_s)} elapsed, {event.percent or 0:.0f}% sent]"
         case Progressed():
             percent = "" if event.percent is None else f", {event.percent:.0f}% scored"
             so_far = f"{seconds(event.elapsed_s)} elapsed{percent}, {event.scored_rows:,} rows"
@@ -31,7 +37,7 @@ def line_text(event: Event, paint: Paint) -> str:
         case Ended(outcome="unchanged"):
             return f"{address} Up to date after all: the upstream job wrote the same intake"
         case Ended():
-            tone = "bold red" if event.outcome in ("failed", "skipped") else "bold"
+            tone = "bold red" if event.outcome in BAD else "bold"
             job = f" [id={event.job_id}]" if event.job_id else ""
             rows = f", {event.rows:,} rows" if event.rows is not None else ""
             return f"{address} {paint(_ENDS[event.outcome], tone)} after {seconds(event.elapsed_s)}{rows}{job}"
@@ -81,8 +87,8 @@ class Tracker:
                 row.samples += 1
             case Ended():
                 self.rows.pop(event.address, None)
-                self.failed += event.outcome in ("failed", "skipped")
-                self.done += event.outcome not in ("failed", "skipped")
+                self.failed += event.outcome in BAD
+                self.done += event.outcome not in BAD
 
     def running(self) -> list[Row]:
         return sorted(self.rows.values(), key=lambda row: (row.status != "running", row.address))

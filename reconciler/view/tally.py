@@ -3,17 +3,17 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from reconciler.apply.event import Ended
+from reconciler.apply.event import BAD, Ended
 from reconciler.view.paint import Paint, shown
 
 
 def tally_text(ended: Sequence[Ended], unchanged: int, paint: Paint) -> str:
     counts = Counter(item.outcome for item in ended)
     unchanged += counts["unchanged"]
-    bad = counts["failed"] + counts["skipped"]
+    bad = sum(counts[outcome] for outcome in BAD)
     numbers = [f"{counts['scored']} scored"]
     numbers += [f"{counts[name]} {name}" for name in ("updated", "forgotten") if counts[name]]
-    numbers += [f"{counts['failed']} failed"] + ([f"{counts['skipped']} skipped"] if counts["skipped"] else [])
+    numbers += [f"{counts['failed']} failed"] + [f"{counts[name]} {name}" for name in ("skipped", "detached") if counts[name]]
     numbers.append(f"{unchanged} unchanged")
     head = paint("Apply incomplete:", "bold red") if bad else paint("Apply complete!", "bold green")
     return f"\n{head} {', '.join(numbers)}.\n{_outputs(ended, paint)}"

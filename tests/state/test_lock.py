@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from reconciler.errors import StateLocked
+from reconciler.identity import began
 from reconciler.state.lock import STALE_S
 from reconciler.state.store import Store
 
@@ -42,9 +43,10 @@ def test_second_holder_is_refused_with_the_facts_of_the_first(store: Store, path
     row = store.snapshot.holder()
     assert row is not None
     assert caught.value.summary == "The state is locked"
-    assert caught.value.detail == (
-        "Another apply is going on; wait for it to end and run the command again.\n"
-        f"  ID:      {row.holder}\n  Who:     {row.who}\n  PID:     {os.getpid()}\n  Command: test\n  Since:   {row.since}"
+    assert "-lock-timeout=5m" in caught.value.detail
+    assert "reconciler force-unlock ID" in caught.value.detail
+    assert caught.value.detail.endswith(
+        f"\n  ID:      {row.holder}\n  Who:     {row.who}\n  PID:     {os.getpid()}\n  Command: test\n  Since:   {row.since}"
     )
     assert row.who.endswith(f"@{socket.gethostname()}")
 
@@ -75,9 +77,10 @@ def test_lock_is_free_after_a_holder_that_failed(path: Path) -> None:
 
 
 def test_dead_holder_on_this_host_is_taken_over(store: Store, path: Path, rewrite: Callable[..., None], dead_pid: int) -> None:
-    rewrite(pid=dead_pid, who="ada@laptop")
+    since = "2026-11-21T00:00:00.000000Z"
+    rewrite(pid=dead_pid, who="ada@laptop", since=since)
     with Store(path) as other, other.locked("apply") as lock:
-        assert lock.taken_from == f"ada@laptop (pid {dead_pid})"
+        assert lock.taken_from == f"The lock was taken over from ada@laptop (pid {dead_pid}, test, since {since}), whose process no longer runs."
 
 
 @pytest.mark.parametrize("host", ["elsewhere", pytest.param(socket.gethostname(), id="here")])
@@ -88,7 +91,7 @@ def test_living_holder_is_waited_for(store: Store, path: Path, rewrite: Callable
 
 
 def test_process_of_another_user_is_a_living_holder(store: Store, path: Path, rewrite: Callable[..., None]) -> None:
-    rewrite(pid=1)
+    rewrite(pid=1, began=began(1))
     with Store(path) as other, pytest.raises(StateLocked), other.locked("apply"):
         pass
 

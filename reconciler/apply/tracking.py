@@ -1,0 +1,256 @@
+"""A submitted job until it has scored: its rows go up, its result comes down, its status is watched. The rule here: what is not proven whole is not trusted.
+
+Upload, scoring and download overlap: the result is fetched from the moment that the service offers it. A broken download is fetched again by the job's id. A
+broken upload cannot be mended, since nobody knows what arrived, so its job is given up. Timeouts end the waiting and never the job.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Self, TypeVar
+
+from reconciler.api.client import Client
+from reconciler.api.schema import Job
+from reconciler.apply.deliver import Staged, inspect
+from reconciler.apply.event import Listener, Progressed
+from reconciler.apply.request import as_written, downloads, uploads
+from reconciler.apply.transfer import download
+from reconciler.apply.watch import Watch
+from reconciler.duration import seconds
+from reconciler.errors import Detached, InDoubt, ScoringError, ServiceError, UploadCut
+from reconciler.state.lifecycle import FROM_WIRE, Status
+from reconciler.state.record import Run
+from reconciler.state.store import Store, now, timestamp
+
+# A status that this release does not know is taken for one of a job that goes on, for so long.
+_UNKNOWN_S = 600.0
+_FETCHES = 8
+# The service ends a job whose upload breaks; whether that was the cause, the upload knows a moment later.
+_GRACE_S = 5.0
+# Lines that every log has (batch-prediction-api.md §1.4); the others say what went wrong.
+_USUAL = ("Job created by", "Job submitted at", "Job started processing at", "Job done processing at")
+_LOG_LINES = 5
+_TABLES = frozenset({"jdbc", "snowflake", "synapse", "bigquery"})
+
+_T = TypeVar("_T")
+
+IsSame = Callable[[Run], Awaitable[bool]]
+
+
+class Timeouts(NamedTuple):
+    """Seconds that an apply waits for a job: until it starts, from then on, and altogether."""
+
+    queue: float = math.inf
+    run: float = math.inf
+    total: float = math.inf
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, Any]) -> Self:
+        return cls(**{name: seconds(text) for name, text in metadata.get("timeouts", {}).items()})
+
+
+@dataclass
+class Tracking:
+    """Of one run that has its job id. `run` is the run as it is recorded, `job` what is known of its job."""
+
+    run: Run
+    job: Job | None
+    root: Path
+    store: Store
+    client: Client
+    watch: Watch
+    has_intake: IsSame
+    listen: Listener
+    timeouts: Timeouts
+    is_reattached: bool
+    began: float = field(default_factory=time.monotonic)
+    started: float | None = None
+    unknown_since: float | None = None
+
+    async def scored(self) -> tuple[Job, Staged | None]:
+        """The completed job and, where its output is a local file, the whole staged file.
+
+        Raises ScoringError when the job ended badly, UploadCut, Detached, DeliveryError, and ServiceError when nobody knows how it is.
+        """
+        async with _Errands() as errands:
+            upload = errands.begin(self._upload()) if uploads(self.run.request) and self.run.uploaded_at is None else None
+            fetch: asyncio.Task[Staged] | None = None
+            while True:
+                job = self.job = await self._in_time(errands.or_fail(self.watch.news(self.run.job_id or "")))
+                self._tell(job)
+                status = FROM_WIRE.get(job.status)
+                if status in (Status.FAILED, Status.ABORTED):
+                    await self._settled(upload)
+                    raise ScoringError(f"Scoring was {status}", self._last_words(job))
+                if status is Status.RUNNING and self.run.status is Status.SUBMITTED:
+                    self.run = self.store.move(self.run, status, started_at=timestamp(now()))
+                if downloads(self.run.request) and fetch is None and (job.links.download or status is Status.SCORED):
+                    fetch = errands.begin(self._fetch())
+                if status is Status.SCORED:
+                    if fetch is not None:
+                        return job, await self._in_time(errands.or_fail(fetch))
+                    return job, await asyncio.to_thread(inspect, self._staging()) if self.run.staging else None
+
+    async def _in_time(self, awaited: Awaitable[_T]) -> _T:
+        name, left = self._time_left()
+        try:
+            async with asyncio.timeout(None if left == math.inf else left):
+                return await awaited
+        except TimeoutError:
+            if left == math.inf:
+                raise
+            detail = f"Job {self.run.job_id} goes on after timeouts.{name} was over, and its run stays open. Run apply again to take it up."
+            raise Detached("The job took longer than its timeouts allow", detail) from None
+
+    def _time_left(self) -> tuple[str, float]:
+        """The timeout that will be over first, and how many seconds it leaves."""
+        elapsed = time.monotonic() - self.began
+        phase = ("queue", self.timeouts.queue - elapsed)
+        if self.started is not None:
+            phase = ("run", self.timeouts.run - (time.monotonic() - self.started))
+        return min(phase, ("total", self.timeouts.total - elapsed), key=lambda item: item[1])
+
+    def _tell(self, job: Job) -> None:
+        """Raises ServiceError when the job has had a status that we do not know for long."""
+        if job.status in FROM_WIRE:
+            self.unknown_since = None
+        else:
+            self.unknown_since = self.unknown_since or time.monotonic()
+            if time.monotonic() - self.unknown_since > _UNKNOWN_S:
+                detail = f"Job {job.id} is {job.status!r}; this release cannot tell what it means. The run stays open; apply again to look again."
+                raise ServiceError("The service answered with an unknown status", detail)
+        if self.started is None and job.status != "INITIALIZING" and not job.queued:
+            self.started = time.monotonic()
+        percent = job.percentage_completed if job.job_intake_size else None
+        self.listen(Progressed(self.run.address, job.id, job.status, percent, job.scored_rows, time.monotonic() - self.began))
+
+    # Rows up
+
+    async def _upload(self) -> None:
+        job = self.job or await self.client.job(self.run.job_id or "")
+        try:
+            await self._send(job)
+        except ServiceError as error:
+            if error.status != 409 or not self.is_reattached:
+                raise
+            await self._check_arrived()
+        if not await self.has_intake(self.run):
+            raise ScoringError("The intake changed while it was uploaded", "What is scored is unknown, so it is not delivered. Run apply again.")
+        self.run = self.store.uploaded(self.run)
+
+    async def _send(self, job: Job) -> None:
+        path = self.root / self.run.intake["file"]
+        size = max(1, (await asyncio.to_thread(path.stat)).st_size)
+
+        def sent(count: int) -> None:
+            self.listen(Progressed(self.run.address, job.id, "UPLOADING", 100 * count / size, 0, time.monotonic() - self.began))
+
+        try:
+            await self.client.upload(job, path, sent)
+        except UploadCut as cut:
+            # A service that kept nothing takes it again; any other one says that an upload has begun.
+            try:
+                await self.client.upload(job, path, sent)
+            except ServiceError:
+                raise cut from None
+        except FileNotFoundError:
+            raise ScoringError("The intake changed while it was uploaded", f"{self.run.intake['file']} is gone.") from None
+
+    async def _check_arrived(self) -> None:
+        """An earlier apply has begun the upload: it counts only if every byte is known to have been read. Raises UploadCut and InDoubt."""
+        job = await self.client.job(self.run.job_id or "")
+        size = (await asyncio.to_thread((self.root / self.run.intake["file"]).stat)).st_size
+        if job.status == "COMPLETED" and job.job_intake_size == size:
+            return
+        if self.run.request["outputSettings"]["type"] in _TABLES and job.scored_rows:
+            detail = (
+                f"Its upload was begun by an apply that was killed, and job {job.id} has scored {job.scored_rows} rows into a table. Look at both, then say\n"
+                f"  reconciler state resubmit '{self.run.address}'\nwhen the rows of the table were dealt with."
+            )
+            raise InDoubt("Nobody knows whether the whole intake has arrived", detail)
+        raise UploadCut("The upload was cut", f"An apply was killed while it uploaded, so nobody knows what job {job.id} would score.")
+
+    async def _settled(self, upload: "asyncio.Task[None] | None") -> None:
+        """If it was the upload that ended the job, raises what the upload has met; bad rows are the job's own affair."""
+        if upload is not None:
+            await asyncio.wait({upload}, timeout=_GRACE_S)
+            if upload.done() and isinstance(upload.exception(), UploadCut):
+                upload.result()
+
+    # The result down
+
+    async def _fetch(self) -> Staged:
+        """The whole result. What was read before the job had ended counts only if the stream ended with the job."""
+        job = self.job or await self.client.job(self.run.job_id or "")
+        for attempt in range(1, _FETCHES + 1):
+            cut: ServiceError | None = None
+            staged: Staged | None = None
+            try:
+                staged = await download(self.client, job, self._staging())
+            except ServiceError as error:
+                cut = error
+            job = await self.client.job(job.id)
+            self.watch.seen(job)
+            if staged is not None and job.status == "COMPLETED":
+                return staged
+            while not job.is_terminal:
+                job = await self.watch.news(job.id)
+            if job.status != "COMPLETED":
+                await asyncio.Event().wait()  # whoever watches the job tells how it ended, and ends this errand
+            if job.results_deleted:
+                detail = f"Job {job.id} has scored, and its result was deleted before it was fetched. Run apply again to score it anew."
+                raise ScoringError("The result is no longer on the service", detail)
+            if attempt > 1:
+                await self.watch.pause(attempt)
+        raise cut or ServiceError("The result cannot be fetched", f"Job {job.id} has scored; run apply again to fetch its result.")
+
+    def _staging(self) -> Path:
+        return self.root / (self.run.staging or "")
+
+    def _last_words(self, job: Job) -> str:
+        """The status details, and the last lines of the log that say more."""
+        details = as_written(job.status_details, self.root)
+        lines = [as_written(line, self.root) for line in job.logs if not line.startswith(_USUAL)]
+        more = [line for line in lines if line not in details and details not in line][-_LOG_LINES:]
+        return "\n".join([details, *(["The last lines of its log:", *more] if more else [])])
+
+
+class _Errands:
+    """Tasks that live as long as the block, and no longer."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    def begin(self, errand: Coroutine[Any, Any, _T]) -> "asyncio.Task[_T]":
+        task = asyncio.create_task(errand)
+        self._tasks.add(task)
+        return task
+
+    async def or_fail(self, awaited: Awaitable[_T]) -> _T:
+        """What is awaited, unless an errand fails before: then its error."""
+        main = asyncio.ensure_future(awaited)
+        try:
+            while not main.done():
+                waiting = {main} | {task for task in self._tasks if not task.done()}
+                done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for task in done - {main}:
+                    task.result()
+            return main.result()
+        finally:
+            if main not in self._tasks:
+                main.cancel()
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        for task in self._tasks:
+            if not task.cancelled():
+                task.exception()  # heard: it was raised where it was awaited, or the job's own end came first

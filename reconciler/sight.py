@@ -1,0 +1,79 @@
+"""One job's part of the world, looked at right before it is submitted and when it has scored. The rule here: what is told was so a second ago, or now."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from reconciler.answers import ask
+from reconciler.api.client import Client
+from reconciler.apply.change import Seen
+from reconciler.apply.request import as_written
+from reconciler.digests import Digests
+from reconciler.errors import Refused
+from reconciler.plan.plan import Change
+from reconciler.plan.remote import Answers, Question, remote_of
+from reconciler.refresh import model_digest
+from reconciler.state.record import Run
+
+_T = TypeVar("_T")
+
+# Jobs of one deployment that begin or end together share an answer.
+_FRESH_S = 1.0
+
+
+@dataclass
+class Sight:
+    """Of one apply; `client` is asked where an endpoint scores, None where the embedded service does."""
+
+    root: Path
+    digests: Digests
+    client: Client | None
+    _asked: dict[Question, tuple[float, "asyncio.Task[Answers]"]] = field(default_factory=dict)
+
+    async def look(self, change: Change) -> Seen:
+        """Raises Refused when a file cannot be read, and ServiceError."""
+        files = await asyncio.to_thread(self._files, change.intake_file, change.output_file)
+        if change.remote is None:
+            return Seen(files[0], await self._model(change.after.spec["deployment"] if change.after else ""), files[1])
+        answers = await self._answers(change.remote.questions())
+        intake = files[0] if change.intake_file is not None else change.remote.intake(answers)
+        return Seen(intake, change.remote.model(answers), files[1])
+
+    async def has_intake(self, run: Run) -> bool:
+        """Whether a local intake is still the one that was fingerprinted; no other one is looked at again."""
+        file = run.intake.get("file")
+        return file is None or (await asyncio.to_thread(self._files, file))[0] == run.intake_digest
+
+    async def has_model(self, run: Run) -> bool:
+        if self.client is None:
+            return await self._model(run.model["deployment"]) == run.model_digest
+        remote = remote_of(run.spec, None, "keep")
+        asked = [question for question in remote.questions() if question.kind == "deployment"]
+        return remote.model(await self._answers(asked)) == run.model_digest
+
+    async def _answers(self, questions: Iterable[Question]) -> Answers:
+        assert self.client is not None
+        answers: dict[Question, str | None] = {}
+        for question in questions:
+            at, task = self._asked.get(question, (float("-inf"), None))
+            if task is None or time.monotonic() - at > _FRESH_S or (task.done() and (task.cancelled() or task.exception())):
+                task = asyncio.create_task(ask(self.client, [question]))
+                self._asked[question] = time.monotonic(), task
+            answers |= await asyncio.shield(task)
+        return answers
+
+    async def _model(self, folder: str) -> str:
+        return await asyncio.to_thread(self._read, model_digest, self.root, folder, self.digests)
+
+    def _files(self, *files: str | None) -> list[str | None]:
+        return [None if file is None else self._read(self.digests.of, file) for file in files]
+
+    def _read(self, read: Callable[..., _T], *what: Any) -> _T:
+        try:
+            return read(*what)
+        except OSError as error:
+            detail = f"{error.filename}: {error.strerror}. Check the path and its permissions."
+            raise Refused("A file cannot be read", as_written(detail, self.root)) from None
