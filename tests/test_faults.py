@@ -2,7 +2,8 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +27,7 @@ from faults import (
     unknown_status,
 )
 from nursery import Nursery
-from remote import TOKEN, Remote, Server, patients, served
+from remote import TOKEN, Remote, Server, patients
 
 SUBMIT = ("POST", "batchPredictions/")
 LIST = ("GET", "batchPredictions/")
@@ -88,18 +89,6 @@ BROKEN = {
 }
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with served(tmp_path_factory.mktemp("server")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    with Nursery(tmp_path_factory.mktemp("nursery")) as ready:
-        yield ready
-
-
 @pytest.fixture
 def remote(tmp_path: Path, server: Server, nursery: Nursery) -> Remote:
     return Remote(tmp_path / "project", server, nursery)
@@ -118,11 +107,22 @@ def check_applied(remote: Remote, proxy: Proxy, case: Case) -> None:
     remote.check_settled(expected)
 
 
-@pytest.mark.parametrize("name", [*BUSY, *BROKEN])
-def test_an_apply_comes_through(name: str, remote: Remote, server: Server) -> None:
-    case = {**BUSY, **BROKEN}[name]
-    with Proxy(server.program.port, case.faults) as proxy:
-        check_applied(remote, proxy, case)
+@pytest.mark.parametrize("cases", [BUSY, BROKEN], ids=["busy", "broken"])
+def test_an_apply_comes_through(cases: Mapping[str, Case], tmp_path: Path, server: Server, nursery: Nursery) -> None:
+    """Side by side, for most of the time is waited: each in a project and at a deployment of its own, through a proxy of its own."""
+
+    def wrong(number: int, case: Case) -> str:
+        remote = Remote(tmp_path / str(number), server, nursery)
+        try:
+            with Proxy(server.program.port, case.faults) as proxy:
+                check_applied(remote, proxy, case)
+        except AssertionError as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(12) as pool:
+        found = dict(zip(cases, pool.map(wrong, range(len(cases)), cases.values()), strict=True))
+    assert not {name: error for name, error in found.items() if error}
 
 
 def test_answers_of_submissions_with_one_spec_are_dropped(tmp_path: Path, server: Server, nursery: Nursery) -> None:

@@ -9,15 +9,13 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pytest
 from faults import Fault, Proxy, Seen, Slow
 from house import remote_jobs, two_jobs
 from nursery import Born, Nursery
-from remote import Remote, Server, heard, served
+from remote import Remote, Server, heard
 
 ROUNDS = int(os.environ.get("RECONCILER_KILL_ROUNDS", "6"))
 SEED = os.environ.get("RECONCILER_KILL_SEED", "1")
@@ -53,18 +51,6 @@ class Reaper:
                 self._victim.send(signal.SIGKILL)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with served(tmp_path_factory.mktemp("server"), 2 * LIMIT_STEPS + ROUNDS) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    with Nursery(tmp_path_factory.mktemp("nursery")) as ready:
-        yield ready
-
-
 def settled(remote: Remote, proxy: Proxy, when: str) -> Counter[str]:
     """Applied again until it ends well: what is wrong then."""
     for _ in range(3):
@@ -75,14 +61,14 @@ def settled(remote: Remote, proxy: Proxy, when: str) -> Counter[str]:
     expected = remote.expected()
     found = Counter(remote.wrongs(expected))
     if any(found.values()):
-        print(f"killed at {when}: {dict(+found)}")  # noqa: T201
+        print(f"killed at {when}: {dict(+found)}")
     else:
         remote.check_settled(expected)
     return found
 
 
 def report(what: str, kills: int, found: Counter[str]) -> None:
-    print(f"\n{what}: seed {SEED}, {kills} kills; " + ", ".join(f"{name} {count}" for name, count in found.items()))  # noqa: T201
+    print(f"\n{what}: seed {SEED}, {kills} kills; " + ", ".join(f"{name} {count}" for name, count in found.items()))
     assert kills
     assert not any(found.values())
 
