@@ -10,7 +10,7 @@ import httpx
 from pydantic import ValidationError
 
 from reconciler.api.access import Access
-from reconciler.api.schema import Deployment, Job, Page, Tolerant
+from reconciler.api.schema import Dataset, Deployment, Job, Page, Tolerant
 from reconciler.errors import ServiceError
 
 _Answer = TypeVar("_Answer", bound=Tolerant)
@@ -69,6 +69,10 @@ class Client:
 
     async def deployment(self, deployment_id: str) -> Deployment:
         return _parsed(Deployment, await self._send("GET", f"deployments/{deployment_id}/"))
+
+    async def dataset(self, dataset_id: str) -> Dataset:
+        """A dataset of the AI Catalog, as of its latest version."""
+        return _parsed(Dataset, await self._send("GET", f"datasets/{dataset_id}/"))
 
     async def _send(self, method: str, url: str, **request: Any) -> httpx.Response:
         try:
