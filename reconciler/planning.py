@@ -1,9 +1,10 @@
 """From specs, state and world to a plan. The rule here: everything that is looked at is looked at once, before anything is decided."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from reconciler.collector import collector_paused
 from reconciler.diagnostic import Diagnostic, Place
@@ -12,10 +13,11 @@ from reconciler.errors import Refused, SpecInvalid, StateUnwritable
 from reconciler.plan.action import Action
 from reconciler.plan.plan import Change, Fingerprint, Plan, Side
 from reconciler.plan.planner import Decision, Observed, Wanted, decide
+from reconciler.plan.remote import Answers, Question, Remote
 from reconciler.plan.selection import named, with_upstream
 from reconciler.project import Project
-from reconciler.proof import Proof, body_of, kept_proof, prove, stands
-from reconciler.refresh import World, look
+from reconciler.proof import Proof, body_of, kept_proof, prove, prove_at_endpoint, stands
+from reconciler.refresh import World, look, look_at_endpoint, note_of_unknown
 from reconciler.state.record import Recorded, Run
 from reconciler.state.snapshot import Snapshot, open_snapshot
 from reconciler.wanted import Detail, Specs, configuration_key, read_specs
@@ -31,6 +33,15 @@ class Reading:
     key: str
     specs: Specs | None = None
     proof: Proof | None = None
+    answers: dict[Question, str | None] = field(default_factory=dict)
+
+    def ask(self, endpoint: Mapping[str, Any], questions: Iterable[Question]) -> Answers:
+        """What the endpoint says, each thing asked about once. Raises Refused and ServiceError."""
+        if unasked := set(questions) - self.answers.keys():
+            from reconciler.answers import answers  # the client is met only where there is an endpoint
+
+            self.answers.update(answers(self.project, endpoint, unasked))
+        return self.answers
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,7 @@ class Survey:
     """Everything that was looked at, and what was decided about it."""
 
     snapshot: Snapshot
+    root: Path
     workspace: str
     specs: Specs
     recorded: Mapping[str, Recorded]
@@ -46,16 +58,17 @@ class Survey:
 
 
 def make_plan(project: Project, *, target: Collection[str] = (), replace: Collection[str] = ()) -> Plan:
-    """Compare what is wanted with what is recorded and with the world. Raises SpecInvalid, Refused and StateError."""
+    """Compare what is wanted with what is recorded and with the world. Raises SpecInvalid, Refused, StateError and ServiceError."""
     with _reading(project) as reading:
         lineage, serial = reading.snapshot.lineage, reading.snapshot.serial
         is_whole = not target and not replace
         if is_whole and (proof := _standing_proof(reading, serial)):
-            return Plan(project.workspace, lineage, serial, (), proof.unchanged, tuple(proof.folders))
+            return Plan(project.workspace, lineage, serial, (), proof.unchanged, tuple(proof.folders), endpoint=proof.endpoint)
         survey = _survey(reading, target, replace)
         acting = [decision for decision in survey.decisions if decision.action is not Action.NO_OP]
-        if is_whole and not acting:
-            reading.proof = prove(reading.key, serial, survey.specs.folders, survey.specs.instances, project.root, reading.digests)
+        notes = tuple(_notes(survey))
+        if is_whole and not acting and not notes:
+            reading.proof = _proof(reading, survey, serial)
         changes = tuple(_described(survey, acting))
         return Plan(
             project.workspace,
@@ -66,6 +79,7 @@ def make_plan(project: Project, *, target: Collection[str] = (), replace: Collec
             survey.specs.folders,
             bool(target),
             survey.specs.endpoint,
+            notes,
         )
 
 
@@ -94,7 +108,15 @@ def _reading(project: Project) -> Iterator[Reading]:
 
 def _standing_proof(reading: Reading, serial: int) -> Proof | None:
     proof = kept_proof(reading.snapshot, reading.project.workspace)
-    return proof if proof and stands(proof, reading.key, serial, reading.project.root, reading.digests) else None
+    return proof if proof and stands(proof, reading.key, serial, reading.project.root, reading.digests, reading.ask) else None
+
+
+def _proof(reading: Reading, survey: Survey, serial: int) -> Proof:
+    specs, root = survey.specs, reading.project.root
+    if specs.endpoint is None:
+        return prove(reading.key, serial, specs.folders, specs.instances, root, reading.digests)
+    asked = {question: reading.answers[question] for remote in specs.remotes.values() for question in remote.questions()}
+    return prove_at_endpoint(reading.key, serial, specs.endpoint, specs.instances, root, reading.digests, asked)
 
 
 def _survey(reading: Reading, target: Collection[str], replace: Collection[str], *, option: str = "-target") -> Survey:
@@ -102,10 +124,27 @@ def _survey(reading: Reading, target: Collection[str], replace: Collection[str],
     specs = reading.specs = read_specs(project, snapshot, reading.key)
     instances, recorded = _targeted(specs.instances, snapshot.recorded(project.workspace), target, option)
     requested = named("-replace", replace, {instance.address for instance in instances}) if replace else set()
-    world = look(instances, recorded, project.root, reading.digests)
+    world = _world(reading, specs, instances, recorded)
     if world.problems:
-        raise SpecInvalid(list(_placed(project, specs, world.problems)))
-    return Survey(snapshot, project.workspace, specs, recorded, world, decide(instances, recorded, world.observed, requested))
+        raise SpecInvalid(list(_placed(project.root, specs, world.problems)))
+    return Survey(snapshot, project.root, project.workspace, specs, recorded, world, decide(instances, recorded, world.observed, requested))
+
+
+def _world(reading: Reading, specs: Specs, instances: Sequence[Wanted], recorded: Mapping[str, Recorded]) -> World:
+    root, digests, remotes = reading.project.root, reading.digests, specs.remotes
+    if specs.endpoint is None:
+        return look(instances, recorded, root, digests)
+    answers = reading.ask(specs.endpoint, {question for instance in instances for question in remotes[instance.address].questions()})
+    return look_at_endpoint(instances, recorded, root, digests, remotes, answers)
+
+
+def _notes(survey: Survey) -> Iterator[Diagnostic]:
+    """Of every intake that cannot be looked at, where the spec names its job."""
+    remotes = survey.specs.remotes
+    unknown = {address: on_unknown for address in survey.world.observed if remotes and (on_unknown := remotes[address].on_unknown)}
+    if unknown:
+        details = survey.specs.details(unknown)
+        yield from _placed(survey.root, survey.specs, {name: note_of_unknown(details[name].spec, unknown[name]) for name in unknown})
 
 
 def _have_state(path: Path) -> None:
@@ -126,15 +165,17 @@ def _targeted(
     return [i for i in wanted if i.address in chosen], {address: recorded[address] for address in recorded if address in chosen}
 
 
-def _placed(project: Project, specs: Specs, problems: Mapping[str, Diagnostic]) -> Iterator[Diagnostic]:
+def _placed(root: Path, specs: Specs, problems: Mapping[str, Diagnostic]) -> Iterator[Diagnostic]:
     """Problems of the world, shown where the spec names the job."""
+    files: dict[str, list[str]] = {}
     for address, detail in specs.details(problems).items():
-        lines = (project.root / detail.file).read_text(encoding="utf-8", errors="replace").splitlines()
+        if detail.file not in files:
+            files[detail.file] = (root / detail.file).read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = files[detail.file]
         text = lines[detail.line - 1] if 0 < detail.line <= len(lines) else ""
         indent = len(text) - len(text.lstrip())
         place = Place(detail.file, detail.line, indent + 1, text, max(1, len(text.strip())))
-        problem = problems[address]
-        yield Diagnostic(problem.summary, problem.detail, place, address)
+        yield replace(problems[address], place=place, address=address)
 
 
 def _described(survey: Survey, decisions: Sequence[Decision]) -> Iterator[Change]:
@@ -145,8 +186,10 @@ def _described(survey: Survey, decisions: Sequence[Decision]) -> Iterator[Change
     for decision in decisions:
         address = decision.address
         change = _recorded(survey, decision)
-        wanted = address in details
-        yield _wanted(change, instances[address], details[address], survey.world.observed[address]) if wanted else change
+        if address in details:
+            remote = survey.specs.remotes.get(address)
+            change = _wanted(change, instances[address], details[address], survey.world.observed[address], remote)
+        yield change
 
 
 def _recorded(survey: Survey, decision: Decision) -> Change:
@@ -168,7 +211,7 @@ def _before(run: Run, metadata: dict[str, object]) -> Side:
     return Side(Fingerprint(run.spec_digest, run.intake_digest, run.model_digest), run.spec, metadata, run.output_digest)
 
 
-def _wanted(change: Change, instance: Wanted, detail: Detail, seen: Observed) -> Change:
+def _wanted(change: Change, instance: Wanted, detail: Detail, seen: Observed, remote: Remote | None) -> Change:
     return replace(
         change,
         after=Side(Fingerprint(instance.spec_digest, seen.intake_digest, seen.model_digest), detail.spec, detail.metadata, seen.output_digest),
@@ -178,6 +221,7 @@ def _wanted(change: Change, instance: Wanted, detail: Detail, seen: Observed) ->
         output_file=instance.output_file,
         file=detail.file,
         line=detail.line,
+        remote=remote,
     )
 
 

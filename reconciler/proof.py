@@ -1,50 +1,79 @@
 """That nothing is to do, remembered. The rule here: a proof stands only while the specs, the state and every file that was looked at are the same.
 
 A plan that found nothing is a function of the configuration's key, the state's serial and the digests of models, intakes and outputs. When all of
-these are what they were, the answer is, and neither the instances nor the runs need to be read: half the cost of a large plan.
+these are what they were, the answer is, and neither the instances nor the runs need to be read: half the cost of a large plan. Where an endpoint
+scores, its deployments and datasets are asked about again, each once.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from reconciler.digests import Digests
 from reconciler.errors import ModelError
 from reconciler.fingerprint import digest, value_digest
 from reconciler.plan.planner import Wanted
+from reconciler.plan.remote import Answers, Question
 from reconciler.refresh import model_digest
 from reconciler.state.snapshot import Snapshot
 
+Ask = Callable[[Mapping[str, Any], Iterable[Question]], Answers]  # of an endpoint's settings
+
 
 class Proof(NamedTuple):
-    """What was looked at, how many jobs were unchanged, and the digest of everything that decided it."""
+    """What was looked at, how many jobs were unchanged, and the digest of everything that decided it.
+
+    Of an endpoint: its settings, what it was asked, and the digest of its answers.
+    """
 
     folders: Sequence[str]
     files: Sequence[str]
     unchanged: int
     decided_by: str
+    endpoint: Mapping[str, Any] | None = None
+    questions: Sequence[Question] = ()
+    answered: str | None = None
 
 
 def kept_proof(snapshot: Snapshot, workspace: str) -> Proof | None:
     body = snapshot.proof(workspace)
-    return None if body is None else Proof(*json.loads(body))
+    if body is None:
+        return None
+    kept = Proof(*json.loads(body))
+    return kept._replace(questions=[Question(*question) for question in kept.questions])
 
 
-def stands(proof: Proof, key: str, serial: int, root: Path, digests: Digests) -> bool:
-    """Looks at every file again; one that changed, or cannot be read, ends the proof."""
+def stands(proof: Proof, key: str, serial: int, root: Path, digests: Digests, ask: Ask) -> bool:
+    """Looks at every file again, then asks again; what changed, or cannot be read, ends the proof. Raises as `ask` does."""
     try:
-        return proof.decided_by == _decided_by(key, serial, proof.folders, proof.files, root, digests)
+        is_same_here = proof.decided_by == _decided_by(key, serial, proof.folders, proof.files, root, digests)
     except (OSError, ModelError):
         return False  # the plan that follows says what is wrong
+    # Asked last, and only of the specs as they are: the endpoint of others may be gone.
+    return is_same_here and (proof.endpoint is None or proof.answered == _answered(proof.questions, ask(proof.endpoint, proof.questions)))
 
 
 def prove(key: str, serial: int, folders: Sequence[str], instances: Iterable[Wanted], root: Path, digests: Digests) -> Proof:
     """Of a whole plan that has found nothing to do."""
     wanted = list(instances)
-    files = [file for instance in wanted for file in (instance.intake_file, instance.output_file) if file is not None]
     used = sorted({instance.deployment for instance in wanted} | set(folders))
+    files = _files(wanted)
     return Proof(used, files, len(wanted), _decided_by(key, serial, used, files, root, digests))
+
+
+def prove_at_endpoint(
+    key: str, serial: int, endpoint: Mapping[str, Any], instances: Iterable[Wanted], root: Path, digests: Digests, answers: Answers
+) -> Proof:
+    """The same where an endpoint scores: its answers stand for the models."""
+    wanted = list(instances)
+    files = _files(wanted)
+    asked = sorted(answers)
+    return Proof([], files, len(wanted), _decided_by(key, serial, [], files, root, digests), endpoint, asked, _answered(asked, answers))
+
+
+def _files(wanted: Iterable[Wanted]) -> list[str]:
+    return [file for instance in wanted for file in (instance.intake_file, instance.output_file) if file is not None]
 
 
 def body_of(proof: Proof) -> str:
@@ -55,3 +84,7 @@ def _decided_by(key: str, serial: int, folders: Iterable[str], files: Iterable[s
     models = [model_digest(root, folder, digests) for folder in folders]
     contents = "".join([digests.of(file) or "-" for file in files])
     return value_digest([key, serial, models, digest(contents.encode())])
+
+
+def _answered(questions: Iterable[Question], answers: Answers) -> str:
+    return value_digest([answers[question] for question in questions])

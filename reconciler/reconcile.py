@@ -8,7 +8,7 @@ the world ─ observed ──┘                          each step durable in t
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,9 +49,9 @@ class Edges:
 
 @dataclass(frozen=True)
 class Manner:
-    """How an apply goes about it: how much at once, how long it waits for the lock, and what an interrupt does to jobs that are in flight."""
+    """How an apply goes about it: how much at once, how long to wait for the lock, what an interrupt does to jobs in flight."""
 
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     lock_timeout_s: float = 0.0
     on_interrupt: Literal["detach", "cancel"] = "detach"
 
@@ -118,7 +118,9 @@ async def _stopped(plan: Plan, store: Store, client: Client, manner: Manner) -> 
             with suppress(ServiceError):
                 if run.job_id is not None:
                     await client.abort(run.job_id)
-                    store.move(run, Status.ABORTED, status_details="Aborted: apply was interrupted with -on-interrupt=cancel.", ended_at=timestamp(now()))
+                    store.move(
+                        run, Status.ABORTED, status_details="Aborted: apply was interrupted with -on-interrupt=cancel.", ended_at=timestamp(now())
+                    )
         runs = store.snapshot.open_runs(plan.workspace)
     if not runs:
         return Stopped("Interrupted", "No job is in flight. Run apply again to go on with the rest.")

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from reconciler.diagnostic import Diagnostic
 from reconciler.digests import Digests
 from reconciler.errors import ModelError
 from reconciler.fingerprint import folder_files, listing_digest
 from reconciler.plan.planner import Observed, Wanted
+from reconciler.plan.remote import Answers, OnUnknown, Question, Remote
 from reconciler.state.record import Recorded
 
 
@@ -42,6 +43,50 @@ def look(instances: Iterable[Wanted], recorded: Mapping[str, Recorded], root: Pa
             if seen is None:
                 absent.append(instance)
     return World(observed, problems | _missing(absent, wanted))
+
+
+def look_at_endpoint(
+    instances: Iterable[Wanted], recorded: Mapping[str, Recorded], root: Path, digests: Digests, remotes: Mapping[str, Remote], answers: Answers
+) -> World:
+    """The same where an endpoint scores: its answers for models and datasets, local files as they are; no other output is looked at."""
+    wanted = list(instances)
+    observed: dict[str, Observed] = {}
+    problems: dict[str, Diagnostic] = {}
+    absent: list[Wanted] = []
+    for instance in wanted:
+        address, remote, file = instance.address, remotes[instance.address], instance.intake_file
+        if gone := [question for question in remote.questions() if answers[question] is None]:
+            problems[address] = _unknown_to_endpoint(gone[0])
+            continue
+        current = recorded[address].current if address in recorded else None
+        # What was delivered elsewhere than to this disk has no digest.
+        output = None if current is None or current.output_digest is None else current.output_file
+        try:
+            intake = remote.intake(answers) if file is None else digests.of(file)
+            observed[address] = Observed(intake, remote.model(answers), output and digests.of(output), remote.on_unknown)
+        except OSError as error:
+            problems[address] = _unreadable(error, root)
+        else:
+            if file is not None and intake is None:
+                absent.append(instance)
+    return World(observed, problems | _missing(absent, wanted))
+
+
+def note_of_unknown(spec: Mapping[str, Any], on_unknown: OnUnknown) -> Diagnostic:
+    """What is said of an intake that cannot be looked at."""
+    does = "so its delivered run is kept" if on_unknown == "keep" else "so it is rerun with every apply"
+    advice = "Give it an intake_version, your own word for the version of its rows: a new word reruns the job"
+    other = ", and on_unknown: rerun reruns it with every apply." if on_unknown == "keep" else ", and nothing else does."
+    detail = f"What a {spec['intake']['type']} intake holds is not known to this release, {does}. {advice}{other}"
+    return Diagnostic("An intake cannot be looked at", detail, severity="warning")
+
+
+def _unknown_to_endpoint(question: Question) -> Diagnostic:
+    word = question.kind
+    return Diagnostic(
+        f"There is no such {word}",
+        f"There is no {word} {question.id} at the workspace's endpoint, or the token's user may not see it. Correct the id, or share the {word}.",
+    )
 
 
 def _missing(absent: Sequence[Wanted], wanted: Sequence[Wanted]) -> dict[str, Diagnostic]:

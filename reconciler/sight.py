@@ -1,4 +1,4 @@
-"""One job's part of the world, looked at right before it is submitted and when it has scored. The rule here: what is told was so a second ago, or now."""
+"""One job's part of the world, looked at before it is submitted and when it has scored. The rule here: what is told was so a second ago."""
 
 import asyncio
 import time

@@ -6,13 +6,14 @@ release and the code that reads, compares and decides (a proof stands on the key
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reconciler.digests import Digests
 from reconciler.fingerprint import value_digest
 from reconciler.plan.planner import Wanted
+from reconciler.plan.remote import Remote, remote_of
 from reconciler.project import Project
 from reconciler.spec.files import spec_files, unreadable
 from reconciler.state.snapshot import Snapshot
@@ -44,6 +45,7 @@ class Specs:
     snapshot: Snapshot
     fresh: Mapping[str, Detail] | None
     endpoint: Mapping[str, Any] | None = None  # the workspace's raw settings; None: the embedded service
+    remotes: Mapping[str, Remote] = field(default_factory=dict)  # of every instance where there is an endpoint
 
     def details(self, addresses: Iterable[str]) -> dict[str, Detail]:
         if self.fresh is not None:
@@ -54,7 +56,8 @@ class Specs:
     def body(self) -> str:
         # Column by column: 100,000 rows would be as many lists, made to be copied into tuples.
         columns = {field: [getattr(instance, field) for instance in self.instances] for field in Wanted._fields}
-        return json.dumps({"folders": self.folders, "endpoint": self.endpoint, "instances": columns}, ensure_ascii=False)
+        body = {"folders": self.folders, "endpoint": self.endpoint, "remotes": self.remotes, "instances": columns}
+        return json.dumps(body, ensure_ascii=False)
 
     def detail_rows(self) -> list[tuple[str, str]]:
         return [(address, json.dumps(detail, ensure_ascii=False)) for address, detail in (self.fresh or {}).items()]
@@ -69,7 +72,8 @@ def read_specs(project: Project, snapshot: Snapshot, key: str) -> Specs:
     columns = body["instances"]
     columns["depends_on"] = map(tuple, columns["depends_on"])
     instances = list(map(Wanted, *(columns[field] for field in Wanted._fields)))
-    return Specs(key, instances, tuple(body["folders"]), snapshot, None, body["endpoint"])
+    remotes = {address: Remote(*remote) for address, remote in body["remotes"].items()}
+    return Specs(key, instances, tuple(body["folders"]), snapshot, None, body["endpoint"], remotes)
 
 
 def configuration_key(project: Project, digests: Digests) -> str:
@@ -109,8 +113,9 @@ def load_specs(project: Project) -> "Configuration":
 def _parse(project: Project, snapshot: Snapshot, key: str) -> Specs:
     read = load_specs(project)
     wanted = [
-        Wanted(i.address, i.digest, value_digest(i.metadata), i.spec["deployment"], i.intake_file, i.output_file, i.depends_on)
+        Wanted(i.address, i.digest, value_digest(i.metadata), i.spec.get("deployment", ""), i.intake_file, i.output_file, i.depends_on)
         for i in read.instances
     ]
     details = {i.address: Detail(i.deployment, i.spec, i.metadata, i.file, i.line) for i in read.instances}
-    return Specs(key, wanted, tuple(sorted(set(read.deployments.values()))), snapshot, details, None if read.endpoint is None else {"endpoint": read.endpoint})
+    remotes = {} if read.endpoint is None else {i.address: remote_of(i.spec, i.intake_version, i.on_unknown) for i in read.instances}
+    return Specs(key, wanted, tuple(sorted(set(read.deployments.values()))), snapshot, details, read.endpoint, remotes)

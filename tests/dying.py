@@ -80,9 +80,9 @@ def main(last: int) -> None:
     fate = DyingStore.fate = Fate(last)
 
     @asynccontextmanager
-    async def dying_client(root: Path, storage: Path, folders: Iterable[str]) -> AsyncIterator[Client]:
-        registry = Registry(LocalDeployment(deployment_id(folder), folder, root / folder) for folder in folders)
-        with Service(storage, registry) as service:
+    async def dying_client(project: Project, endpoint: Mapping[str, Any] | None, folders: Iterable[str], requests: int) -> AsyncIterator[Client]:
+        registry = Registry(LocalDeployment(deployment_id(folder), folder, project.root / folder) for folder in folders)
+        with Service(project.root / "state/reconciler.service/local", registry) as service:
             async with Client(Access("http://embedded/api/v2"), DyingTransport(create_app(service), fate)) as client:
                 yield client
 

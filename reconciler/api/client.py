@@ -4,13 +4,14 @@ A GET is safe to repeat; a POST is sent once, because the API has no idempotency
 """
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any, Self, TypeVar
 
 import httpx
 from pydantic import ValidationError
 
 from reconciler.api.access import Access
-from reconciler.api.schema import Deployment, Job, Page, Tolerant
+from reconciler.api.schema import Dataset, Deployment, Job, Page, Tolerant
 from reconciler.errors import ServiceError
 
 _Answer = TypeVar("_Answer", bound=Tolerant)
@@ -48,7 +49,7 @@ class Client:
     async def job(self, job_id: str) -> Job:
         return _parsed(Job, await self._send("GET", f"batchPredictions/{job_id}/"))
 
-    async def jobs(self, **filters: str) -> AsyncIterator[Job]:
+    async def jobs(self, **filters: Any) -> AsyncIterator[Job]:
         """Every job that matches, newest first, page after page."""
         answer = await self._send("GET", "batchPredictions/", params={"orderBy": "-created", **filters})
         while True:
@@ -58,6 +59,9 @@ class Client:
             if page.next is None:
                 return
             answer = await self._send("GET", page.next)
+
+    def server_now(self) -> datetime | None:
+        return None
 
     async def abort(self, job_id: str) -> None:
         """`DELETE batchPredictions/{id}/`; a job that is gone or has ended is as good as aborted."""
@@ -69,6 +73,10 @@ class Client:
 
     async def deployment(self, deployment_id: str) -> Deployment:
         return _parsed(Deployment, await self._send("GET", f"deployments/{deployment_id}/"))
+
+    async def dataset(self, dataset_id: str) -> Dataset:
+        """A dataset of the AI Catalog, as of its latest version."""
+        return _parsed(Dataset, await self._send("GET", f"datasets/{dataset_id}/"))
 
     async def _send(self, method: str, url: str, **request: Any) -> httpx.Response:
         try:

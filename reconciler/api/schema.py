@@ -99,6 +99,13 @@ class Deployment(Tolerant):
     model_package: ModelPackage | None = None
 
 
+class Dataset(Tolerant):
+    """`GET datasets/{id}/`, as far as it says which rows a scoring would read."""
+
+    dataset_id: str
+    version_id: str
+
+
 _SIDES = (("intake_settings", settings.INTAKES), ("output_settings", settings.OUTPUTS))
 
 Problem = tuple[tuple[str | int, ...], str]  # where in the body (as the sender spelled it, or camelCase), and the sentence

@@ -43,7 +43,7 @@ def inspect(staging: Path) -> Staged:
 
 
 def deliver(staging: Path, final: Path, digest: str) -> bool:
-    """Rename the staged file to its final name, once; a second call finds that it is done. False when there is nothing to rename. Raises DeliveryError."""
+    """Rename the staged file to its final name, once; a second call finds it done. False: there is nothing to rename. Raises DeliveryError."""
     try:
         if staging.exists():
             staging.replace(final)

@@ -1,4 +1,4 @@
-"""Doing the changes of a plan side by side. The rule here: a change begins when those that it depends on have ended well; how many are in flight is decided below."""
+"""Doing the changes of a plan side by side. The rule here: a change begins when those that it depends on have ended well, and not before."""
 
 import asyncio
 import time

@@ -172,7 +172,7 @@ class Runner:
 
 
 def _is_certain(run: Run, error: ReconcilerError) -> bool:
-    """Whether an error ends the run: that the job was not made, has ended badly or is gone. Otherwise the next apply goes on where this one stopped."""
+    """Whether an error ends the run: the job was not made, has ended badly or is gone. Otherwise the next apply goes on where this one stopped."""
     if isinstance(error, InDoubt):
         return False
     is_intended = run.status is Status.INTENDED

@@ -1,7 +1,7 @@
-"""A submitted job until it has scored: its rows go up, its result comes down, its status is watched. The rule here: what is not proven whole is not trusted.
+"""A submitted job until it has scored: rows go up, the result comes down. The rule here: what is not proven whole is not trusted.
 
-Upload, scoring and download overlap: the result is fetched from the moment that the service offers it. A broken download is fetched again by the job's id. A
-broken upload cannot be mended, since nobody knows what arrived, so its job is given up. Timeouts end the waiting and never the job.
+Upload, scoring and download overlap: the result is fetched from the moment that the service offers it. A broken download is fetched again by the
+job's id. A broken upload cannot be mended, since nobody knows what arrived, so its job is given up. Timeouts end the waiting and never the job.
 """
 
 import asyncio
@@ -167,7 +167,8 @@ class Tracking:
             return
         if self.run.request["outputSettings"]["type"] in _TABLES and job.scored_rows:
             detail = (
-                f"Its upload was begun by an apply that was killed, and job {job.id} has scored {job.scored_rows} rows into a table. Look at both, then say\n"
+                f"Its upload was begun by an apply that was killed, and job {job.id} has scored {job.scored_rows} rows into a table. "
+                "Look at both, then say\n"
                 f"  reconciler state resubmit '{self.run.address}'\nwhen the rows of the table were dealt with."
             )
             raise InDoubt("Nobody knows whether the whole intake has arrived", detail)

@@ -1,4 +1,4 @@
-"""Scored rows on their way from an endpoint to a staging file. The rule here: in memory is one block, and a file is whole and on the disk or not there.
+"""Scored rows on their way from an endpoint to a staging file. The rule here: one block in memory, and a file that is whole on the disk.
 
 The digest is taken while the bytes pass: an output is never read again for it.
 """

@@ -39,6 +39,7 @@ class Reason(StrEnum):
     NEVER_RUN = "never run"
     SPEC_CHANGED = "spec changed"
     INTAKE_CHANGED = "intake changed"
+    INTAKE_UNKNOWN = "intake unknown"
     MODEL_REPLACED = "model replaced"
     OUTPUT_MISSING = "output missing"
     OUTPUT_ALTERED = "output altered"
@@ -55,6 +56,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.NEVER_RUN: "it was never scored",
     Reason.SPEC_CHANGED: "its spec changed",
     Reason.INTAKE_CHANGED: "the content of its intake changed",
+    Reason.INTAKE_UNKNOWN: "its intake cannot be looked at, and on_unknown says rerun",
     Reason.MODEL_REPLACED: "the deployment's model was replaced",
     Reason.OUTPUT_MISSING: "its output is no longer there",
     Reason.OUTPUT_ALTERED: "its output was altered since it was delivered",
@@ -63,6 +65,6 @@ SENTENCES: dict[Reason, str] = {
     Reason.REQUESTED: "-replace names it",
     Reason.UPSTREAM_RERUNS: "the job that writes its intake will run",
     Reason.INTERRUPTED: "an apply was interrupted while it ran",
-    Reason.METADATA_CHANGED: "its description or tags changed",
+    Reason.METADATA_CHANGED: "its description, tags, timeouts or retries changed",
     Reason.NOT_DECLARED: "it is no longer in the specs",
 }

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from reconciler.diagnostic import Diagnostic
 from reconciler.plan.action import SCORES, Action, Reason
+from reconciler.plan.remote import Remote
 
 
 class Fingerprint(NamedTuple):
@@ -42,6 +44,7 @@ class Change:
     file: str | None = None
     line: int | None = None
     open_run: str | None = None  # the interrupted run that is resumed, or that is aborted first
+    remote: Remote | None = None  # what the endpoint is asked about it; None: the embedded service
 
     @property
     def is_intake_known(self) -> bool:
@@ -61,6 +64,7 @@ class Plan:
     deployments: tuple[str, ...] = ()  # what the workspace's deployments are bound to
     is_partial: bool = False  # limited with -target
     endpoint: Mapping[str, Any] | None = None  # the workspace's raw settings; None: the embedded service
+    notes: tuple[Diagnostic, ...] = ()  # warnings: what could not be looked at
 
     @property
     def is_applyable(self) -> bool:

@@ -5,6 +5,7 @@ from graphlib import TopologicalSorter
 from typing import NamedTuple
 
 from reconciler.plan.action import SCORES, Action, Reason
+from reconciler.plan.remote import OnUnknown
 from reconciler.state.lifecycle import Status
 from reconciler.state.record import Facts, Recorded
 
@@ -22,11 +23,12 @@ class Wanted(NamedTuple):
 
 
 class Observed(NamedTuple):
-    """The world as it is now for one address; None: not there, or cannot be looked at."""
+    """The world as it is now for one address; None: not there, or cannot be looked at. `on_unknown` is given where the intake cannot."""
 
     intake_digest: str | None
     model_digest: str | None
     output_digest: str | None
+    on_unknown: OnUnknown | None = None
 
 
 class Decision(NamedTuple):
@@ -70,6 +72,8 @@ def _decide_one(wanted: Wanted, recorded: Recorded, observed: Observed, reruns_u
         why = Reason.NEVER_RUN if latest is None else _AFTER_A_BAD_RUN.get(Status(latest.status), Reason.INTERRUPTED)
         return Decision(wanted.address, Action.SUBMIT, (why, Reason.UPSTREAM_RERUNS) if reruns_upstream else (why,))
     reasons = _changes(current, wanted, observed, reruns_upstream) + _output_changes(current, observed)
+    if observed.on_unknown == "rerun":
+        reasons += (Reason.INTAKE_UNKNOWN,)
     if is_requested:
         reasons += (Reason.REQUESTED,)
     if reasons:
@@ -84,12 +88,13 @@ def _decide_one(wanted: Wanted, recorded: Recorded, observed: Observed, reruns_u
 
 
 def _changes(run: Facts, wanted: Wanted, observed: Observed, reruns_upstream: bool) -> tuple[Reason, ...]:
-    """Which components of the fingerprint differ from those of `run`."""
+    """Which components of the fingerprint differ from those of `run`. An intake that cannot be looked at has not changed, as far as anybody knows."""
+    is_other_intake = run.intake_digest != observed.intake_digest and observed.on_unknown is None
     if run.spec_digest == wanted.spec_digest and run.model_digest == observed.model_digest and not reruns_upstream:
-        return () if run.intake_digest == observed.intake_digest else (Reason.INTAKE_CHANGED,)
+        return (Reason.INTAKE_CHANGED,) if is_other_intake else ()
     cases = (
         (run.spec_digest != wanted.spec_digest, Reason.SPEC_CHANGED),
-        (run.intake_digest != observed.intake_digest and not reruns_upstream, Reason.INTAKE_CHANGED),
+        (is_other_intake and not reruns_upstream, Reason.INTAKE_CHANGED),
         (run.model_digest != observed.model_digest, Reason.MODEL_REPLACED),
         (reruns_upstream, Reason.UPSTREAM_RERUNS),
     )

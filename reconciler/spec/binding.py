@@ -1,15 +1,20 @@
 """What names stand for in one workspace. The rule here: a value from a section that may hold secrets never leaves this room, only its name does."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from reconciler.spec.document import SECRET_SECTIONS
+from reconciler.spec.endpoint import KEYS, Wrong, endpoint_settings
 from reconciler.spec.expression import Scope, fill
 from reconciler.spec.location import Root
 from reconciler.spec.problem import Problems, did_you_mean
 from reconciler.spec.section import Entry, Sections
 
 LOCAL = "local"
+
+# An id stands in the path of a request.
+_ID = re.compile(r"\w[\w.-]*")
 
 _WORDS = {"deployments": "deployment", "credentials": "credential", "data_stores": "data store", "datasets": "dataset"}
 
@@ -23,15 +28,17 @@ class Unbound(Exception):
 
 
 class Workspace:
-    """The workspace asked for: its endpoint (None for the embedded service) and what each name is bound to."""
+    """The workspace asked for: its endpoint's settings (None for the embedded service) and what each name is bound to."""
 
-    def __init__(self, name: str, sections: Sections, variables: Mapping[str, Any], problems: Problems) -> None:
+    def __init__(self, name: str, sections: Sections, variables: Mapping[str, Any], root: Root, problems: Problems) -> None:
         self.name = name
+        self._root = root
         self._names = {LOCAL, *sections["workspaces"]}
         self._problems = problems
         self._variables = variables
         self._entries = sections
-        self.endpoint = self._endpoints(sections["workspaces"]).get(name)
+        self._endpoints = self._all_endpoints(sections["workspaces"])
+        self.endpoint = self._endpoints.get(name)
         self.is_known = self._require_known()
         self._bound = {section: self._bindings(section) for section in _WORDS}
 
@@ -48,13 +55,13 @@ class Workspace:
         detail = f'The {word} "{name}" ({entry.spot.where}) is bound in {bound_in}, not in "{self.name}". Add: {self.name}: …'
         raise Unbound(f"Unbound {word}", detail)
 
-    def deployments(self, root: Root) -> dict[str, str]:
+    def deployments(self) -> dict[str, str]:
         """Every deployment bound here; for the embedded service, the model's folder."""
-        return {name: self.deployment(name, root) for name in sorted(self._bound["deployments"])}
+        return {name: self.deployment(name) for name in sorted(self._bound["deployments"])}
 
-    def deployment(self, name: str, root: Root) -> str:
+    def deployment(self, name: str) -> str:
         bound = self.resolve("deployments", name)
-        return bound if self.endpoint is not None else root.relative(bound)
+        return bound if self.endpoint is not None else self._root.relative(bound)
 
     def _require_known(self) -> bool:
         if self.name not in self._names:
@@ -62,22 +69,30 @@ class Workspace:
             self._problems.add(None, "Unknown workspace", detail)
         return self.name in self._names
 
-    def _endpoints(self, workspaces: Mapping[str, Entry]) -> dict[str, str]:
-        return {name: endpoint for name, entry in workspaces.items() if (endpoint := self._endpoint(entry)) is not None}
+    def _all_endpoints(self, workspaces: Mapping[str, Entry]) -> dict[str, dict[str, Any]]:
+        return {name: settings for name, entry in workspaces.items() if (settings := self._settings(entry)) is not None}
 
-    def _endpoint(self, entry: Entry) -> str | None:
+    def _settings(self, entry: Entry) -> dict[str, Any] | None:
         body = {} if entry.value is None else entry.value
         if not isinstance(body, dict):
             self._problems.add(entry.spot, "Invalid workspace", "A workspace is a mapping: {} or {endpoint: https://…/api/v2}.")
             return None
-        for key in body.keys() - {"endpoint"}:
-            detail = f'"{key}" is not a key of a workspace.{did_you_mean(key, ["endpoint"], "key")}'
+        for key in body.keys() - set(KEYS):
+            detail = f'"{key}" is not a key of a workspace.{did_you_mean(key, KEYS, "key")}'
             self._problems.add(entry.spot / key, "Unknown key", detail, is_key=True)
-        endpoint = fill(body.get("endpoint"), Scope(self._variables, keeps_env=True), entry.spot / "endpoint", self._problems)
-        if endpoint is None or (isinstance(endpoint, str) and endpoint.startswith(("http://", "https://", "${env."))):
-            return endpoint
-        self._problems.add(entry.spot / "endpoint", "Invalid value", "endpoint must be an address such as https://app.datarobot.com/api/v2.")
-        return None
+        before = self._problems.told
+        # A token is read as it was written: the value of a variable would be kept.
+        filled = {key: self._filled(entry, key, value) if key != "token" else value for key, value in body.items()}
+        if self._problems.told > before:
+            return None
+        wrong: list[Wrong] = []
+        settings = endpoint_settings(filled, self._root, wrong)
+        for key, detail in wrong:
+            self._problems.add(entry.spot / key, "Invalid value", detail)
+        return settings
+
+    def _filled(self, entry: Entry, key: str, value: Any) -> Any:
+        return fill(value, Scope(self._variables, keeps_env=True), entry.spot / key, self._problems)
 
     def _bindings(self, section: str) -> dict[str, Any]:
         """What each name of the section is bound to in this workspace."""
@@ -106,6 +121,10 @@ class Workspace:
         if type(value) is int:
             value = str(value)  # an id of digits only
         is_lawful = (isinstance(value, str) and value != "") or (isinstance(value, dict) and section != "deployments")
+        if workspace in self._endpoints and is_lawful and not (isinstance(value, str) and _ID.fullmatch(value)):
+            detail = f'The workspace "{workspace}" has an endpoint, which knows a {_WORDS[section]} by its id: write {workspace}: the id.'
+            self._problems.add(spot, f"Invalid {_WORDS[section]}", detail, is_key=True)
+            return ""
         if not is_lawful:
             allowed = "an id, or a model's folder" if section == "deployments" else "an id (a text) or a mapping"
             self._problems.add(spot, f"Invalid {_WORDS[section]}", f"It must be bound to {allowed}.", is_key=keeps_env)

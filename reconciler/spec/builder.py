@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -39,6 +39,8 @@ class _Body(_Part):
     deployment: str
     target: dict[str, str]
     metadata: dict[str, Any]
+    intake_version: str | None
+    on_unknown: Literal["keep", "rerun"]
 
 
 class Builder:
@@ -78,6 +80,9 @@ class Builder:
         spec = {**body.target, "intake": intake.wire, "output": output.wire, "options": body.wire}
         output_file = output.wire["path"] if output.wire["type"] == "localFile" else None
         self._outputs[address] = output_file
+        if body.intake_version is not None and intake.wire["type"] in _LOOKED_AT:
+            detail = f"What a {intake.wire['type']} intake holds is looked at. Remove intake_version; it is for an intake that cannot be looked at."
+            self._problems.add(job.spot_of("intake_version"), "Needless key", detail, is_key=True, address=address)
         return Instance(
             address=address,
             deployment=body.deployment,
@@ -89,6 +94,8 @@ class Builder:
             intake_file=intake.wire["file"] if intake.wire["type"] == "localFile" else None,
             output_file=output_file,
             digest=spec_digest(spec),
+            intake_version=body.intake_version,
+            on_unknown=body.on_unknown,
         )
 
     def _body(self, job: Job, raw: dict[str, Any], each: Each | None, address: str) -> _Body | None:
@@ -102,7 +109,8 @@ class Builder:
             self._check_options(job, parsed, address)
         if parsed is None or self._problems.told > before:
             return None
-        return _Body(parsed.option_settings(), tuple(sorted(uses)), deployment, target, parsed.metadata())
+        options, on_unknown = parsed.option_settings(), parsed.on_unknown or "keep"
+        return _Body(options, tuple(sorted(uses)), deployment, target, parsed.metadata(), parsed.intake_version, on_unknown)
 
     def _filled(self, job: Job, raw: dict[str, Any], scope: Scope) -> dict[str, Any]:
         """Every key whose expressions could be filled in; of the others no more is told than that."""
@@ -153,7 +161,7 @@ class Builder:
         if given[0] != "deployment":
             return {_TARGET_KEYS[given[0]]: text}, text
         try:
-            return {"deployment": self._workspace.deployment(text, self._root)}, text
+            return {"deployment": self._workspace.deployment(text)}, text
         except Unbound as error:
             self._problems.add(job.spot_of("deployment"), error.summary, str(error))
             return {}, ""
@@ -216,6 +224,9 @@ class Builder:
             raise BadExpression("Invalid expression", detail)
         return output
 
+
+# Types of intake whose content has a fingerprint of its own.
+_LOOKED_AT = ("localFile", "dataset")
 
 _TARGET_KEYS = {"deployment_id": "deployment", "model_id": "modelId", "model_package_id": "modelPackageId"}
 

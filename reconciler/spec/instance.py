@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from reconciler.fingerprint import value_digest
 from reconciler.options import PACE
@@ -24,6 +24,8 @@ class Instance:
     intake_file: str | None
     output_file: str | None
     digest: str
+    intake_version: str | None = None
+    on_unknown: Literal["keep", "rerun"] = "keep"
 
 
 def address_of(job: str, key: str | None) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from reconciler.collector import collector_paused
 from reconciler.diagnostic import Diagnostic
@@ -26,10 +26,10 @@ _NONE_GIVEN: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Configuration:
-    """`endpoint` is the raw text, `${env.X}` not yet filled in; None means the embedded service."""
+    """`endpoint` are the workspace's settings, `${env.X}` not yet filled in; None means the embedded service."""
 
     workspace: str
-    endpoint: str | None
+    endpoint: dict[str, Any] | None
     instances: tuple[Instance, ...]
     deployments: dict[str, str]
 
@@ -80,14 +80,14 @@ def _configured(
         problems.raise_if_any()  # what an unreadable file declares would be told as unknown everywhere else
     sections = merged(documents, problems)
     variables = variable_values(sections["variables"], given.of(sections["variables"]), problems)
-    workspace = Workspace(name, sections, variables, problems)
+    place = Root(root)
+    workspace = Workspace(name, sections, variables, place, problems)
     if not workspace.is_known:
         problems.raise_if_any()
     jobs = read_jobs(sections["jobs"], variables, problems)
-    place = Root(root)
     builder = Builder(jobs, workspace, variables, place, problems, refusals, local_types)
     built = [instance for job in in_order(jobs, problems) for instance in builder.instances(job)]
     instances = sorted(built, key=lambda instance: instance.address)
     check_collisions(instances, jobs, [document.file for document in documents], place, problems)
     problems.raise_if_any()
-    return Configuration(name, workspace.endpoint, tuple(instances), workspace.deployments(place))
+    return Configuration(name, workspace.endpoint, tuple(instances), workspace.deployments())

@@ -2,13 +2,24 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic.alias_generators import to_camel
 
 from reconciler import settings
+from reconciler.duration import seconds
 from reconciler.options import Id, Options, Strict
 
 FilePath = Annotated[str, Field(pattern=r"^[^\x00]*[^\x00/]$")]
+
+
+def _duration(text: str) -> str:
+    """As it was written; raises ValueError with a sentence."""
+    if seconds(text) <= 0:
+        raise ValueError(f"{text!r} is no time at all. Write a duration above 0, such as 30m, or leave the key out.")
+    return text
+
+
+Duration = Annotated[str, AfterValidator(_duration)]
 
 TARGETS = ("deployment", "deployment_id", "model_id", "model_package_id")
 
@@ -34,6 +45,14 @@ NAMES = {
 }
 
 
+class Timeouts(Strict):
+    """How long an apply waits for a job; it then goes away and leaves the job running."""
+
+    queue: Duration | None = Field(None, description="Until scoring begins, such as 30m.")
+    run: Duration | None = Field(None, description="From the beginning of scoring to its end.")
+    total: Duration | None = Field(None, description="From submission to delivery.")
+
+
 class Job(Options):
     """Everything a job may say."""
 
@@ -45,6 +64,14 @@ class Job(Options):
     depends_on: list[str] | None = Field(None, description="Jobs to wait for; ${job.name.output} waits by itself.")
     description: str | None = Field(None, description="For people; never a reason to rerun.")
     tags: dict[str, str] | list[str] | None = Field(None, description="For people; never a reason to rerun.")
+    timeouts: Timeouts | None = Field(None, description="How long an apply waits; never a reason to rerun.")
+    retries: Annotated[int, Field(ge=0, le=10)] | None = Field(
+        None, description="How often a failed run is tried again in one apply; never a reason to rerun."
+    )
+    on_unknown: Literal["keep", "rerun"] | None = Field(
+        None, description="Where the intake cannot be looked at: keep the delivered run (the default), or rerun with every apply."
+    )
+    intake_version: Id | None = Field(None, description="Your own word for the version of an intake that cannot be looked at; a new word reruns.")
     intake_settings: dict[str, Any] = Field(description="Where the rows come from.")
     output_settings: dict[str, Any] = Field(description="Where the scores go.")
 
@@ -53,8 +80,12 @@ class Job(Options):
         return self.model_dump(by_alias=True, exclude_none=True, exclude_defaults=True, exclude=_OWN)
 
     def metadata(self) -> dict[str, Any]:
-        return {name: value for name in ("description", "tags") if (value := getattr(self, name)) is not None}
+        """What is for people and for an apply, as far as it is given; the scorer never sees it."""
+        found = {name: value for name in METADATA if (value := getattr(self, name)) is not None}
+        return found if self.timeouts is None else {**found, "timeouts": self.timeouts.wire()}
 
+
+METADATA = ("description", "tags", "timeouts", "retries")
 
 _OWN = set(Job.model_fields) - set(Options.model_fields)
 

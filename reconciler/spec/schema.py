@@ -18,6 +18,7 @@ Schema = dict[str, Any]
 
 _EXPRESSION: Schema = {"type": "string", "pattern": r"\$\{"}
 _NULL: Schema = {"type": "null"}
+_SECONDS: Schema = {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": r"[1-9]"}, {"type": "null"}]}
 _TEXT: Schema = {"type": "string", "minLength": 1}
 _NAME: Schema = {"pattern": "^[A-Za-z_\u0080-\uffff][A-Za-z0-9_\u0080-\uffff-]*$"}
 
@@ -80,7 +81,26 @@ _ENTRIES: dict[str, Schema] = {
     },
     "workspaces": {
         "type": ["object", "null"],
-        "properties": {"endpoint": {"type": ["string", "null"], "pattern": r"^(https?://|\$\{)", "description": "The API's address, …/api/v2."}},
+        "properties": {
+            "endpoint": {
+                "type": ["string", "null"],
+                "pattern": r"^(https?://|\$\{|datarobot$)",
+                "description": "The API's address, …/api/v2; or datarobot, for where the official client would connect.",
+            },
+            "token": {
+                "type": ["string", "null"],
+                "pattern": r"^\$\{\s*env\.\w[\w-]*\s*\}$",
+                "description": "${env.NAME}: the environment variable that holds the token.",
+            },
+            "token_type": {"enum": ["Token", "Bearer", None], "description": "How the token is presented."},
+            "ca_file": {
+                "type": ["string", "null"],
+                "minLength": 1,
+                "description": "The authorities (PEM) that the server's certificate is checked against.",
+            },
+            "connect_timeout": {**_SECONDS, "description": "Seconds, or a duration such as 5s."},
+            "read_timeout": {**_SECONDS, "description": "Seconds, or a duration such as 1m."},
+        },
         "additionalProperties": False,
     },
 }

@@ -8,6 +8,7 @@ from typing import Any
 from reconciler.plan.action import ACTIONS, Action, Reason
 from reconciler.plan.diff import MISSING, FieldChange, field_changes, leaves
 from reconciler.plan.plan import Change, Plan, Side
+from reconciler.view.diagnostics import diagnostics_text
 from reconciler.view.paint import Paint, shown
 
 _TONES = {Action.SUBMIT: "green", Action.RERUN: "red", Action.RESUME: "cyan", Action.UPDATE: "yellow", Action.FORGET: "red"}
@@ -20,7 +21,7 @@ _USERS_KEYS = frozenset({"columnNamesRemapping", "headers"})
 
 def no_changes_text(plan: Plan, paint: Paint) -> str:
     jobs = "The specs name no jobs." if plan.unchanged == 0 else f"All {plan.unchanged} {'job is' if plan.unchanged == 1 else 'jobs are'} up to date."
-    return f"{paint('No changes.', 'bold green')} {paint(jobs, 'bold')}\n"
+    return f"{paint('No changes.', 'bold green')} {paint(jobs, 'bold')}\n{diagnostics_text(plan.notes, paint)}"
 
 
 def plan_text(plan: Plan, paint: Paint, *, limit: int | None = 100) -> str:
@@ -37,7 +38,7 @@ def plan_text(plan: Plan, paint: Paint, *, limit: int | None = 100) -> str:
     parts.append(summary_text(plan, paint))
     if plan.is_partial:
         parts.append(f"{paint('Warning:', 'bold yellow')} -target limits this plan, so other jobs may still need an apply.\n")
-    return "\n".join(parts)
+    return "\n".join(parts) + diagnostics_text(plan.notes, paint)
 
 
 def _legend(plan: Plan, paint: Paint) -> str:
@@ -79,7 +80,8 @@ def reason_text(reason: Reason, change: Change) -> str:
     """The reason, with the thing that it is about."""
     about: dict[Reason, str | None] = {
         Reason.SPEC_CHANGED: _changed_names(change) if reason is Reason.SPEC_CHANGED else None,
-        Reason.INTAKE_CHANGED: change.intake_file,
+        Reason.INTAKE_CHANGED: intake_name(change),
+        Reason.INTAKE_UNKNOWN: intake_name(change),
         Reason.MODEL_REPLACED: change.deployment,
         Reason.OUTPUT_MISSING: change.output_file,
         Reason.OUTPUT_ALTERED: change.output_file,
@@ -88,6 +90,15 @@ def reason_text(reason: Reason, change: Change) -> str:
     }
     thing = about.get(reason)
     return f"{reason}: {shown(thing)}" if thing else str(reason)
+
+
+def intake_name(change: Change) -> str | None:
+    """The file, or what else names the rows where an endpoint reads them."""
+    if change.intake_file is not None or change.after is None:
+        return change.intake_file
+    intake = change.after.spec["intake"]
+    named = next((str(intake[key]) for key in ("datasetId", "url", "table", "path") if key in intake), "")
+    return f"{intake['type']} {named}".rstrip()
 
 
 def _changed_names(change: Change) -> str:
@@ -101,10 +112,12 @@ def _changed_names(change: Change) -> str:
 
 def side_fields(side: Side, change: Change) -> dict[str, Any]:
     """One side of a change as nested fields under the spec's own names."""
-    spec = {_BLOCKS.get(key, key): _snake(value) for key, value in side.spec.items() if key not in ("options", "deployment")}
+    spec = {_BLOCKS.get(key) or _snake_name(key): _snake(value) for key, value in side.spec.items() if key != "options"}
     intake = side.fingerprint.intake if side is change.before or change.is_intake_known else "(known after the upstream job)"
+    if intake is None and side.spec["intake"]["type"] != "localFile":
+        intake = "(not looked at)"
     digests = {"intake_content": intake, "model": side.fingerprint.model}
-    return {"deployment": side.spec.get("deployment"), **spec, **_snake(side.spec.get("options", {})), **side.metadata, **digests}
+    return {**spec, **_snake(side.spec.get("options", {})), **side.metadata, **digests}
 
 
 def _snake(value: Any) -> Any:

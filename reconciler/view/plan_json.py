@@ -27,10 +27,12 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "format_version": FORMAT_VERSION,
         "reconciler_version": VERSION,
         "workspace": plan.workspace,
+        "endpoint": plan.endpoint and plan.endpoint["endpoint"],
         "lineage": plan.lineage,
         "serial": plan.serial,
         "applyable": plan.is_applyable,
         "summary": {**{str(action): count for action, count in sorted(plan.counts().items())}, "unchanged": plan.unchanged},
+        "notes": [note.as_json() for note in plan.notes],
         "resource_changes": [change_document(change) for change in sorted(plan.changes, key=lambda change: change.address)],
     }
 

@@ -13,7 +13,14 @@ _STARTS = {
     Action.UPDATE: "Updating...",
     Action.FORGET: "Forgetting...",
 }
-_ENDS = {"scored": "Scoring complete", "updated": "Update complete", "forgotten": "Forgotten", "failed": "Failed", "skipped": "Skipped", "detached": "Not awaited any longer"}
+_ENDS = {
+    "scored": "Scoring complete",
+    "updated": "Update complete",
+    "forgotten": "Forgotten",
+    "failed": "Failed",
+    "skipped": "Skipped",
+    "detached": "Not awaited any longer",
+}
 
 
 def line_text(event: Event, paint: Paint) -> str:

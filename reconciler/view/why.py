@@ -4,7 +4,7 @@ from reconciler.plan.action import ACTIONS, SENTENCES, Action
 from reconciler.plan.diff import field_changes
 from reconciler.plan.plan import Change
 from reconciler.view.paint import Paint, shown
-from reconciler.view.plan import field_lines, reason_text, side_fields
+from reconciler.view.plan import field_lines, intake_name, reason_text, side_fields
 
 Component = tuple[str, str | None, str | None, str]  # its name, recorded, now, what it is about
 
@@ -13,7 +13,8 @@ def why_text(change: Change, paint: Paint) -> str:
     happens = "is up to date" if change.action is Action.NO_OP else ACTIONS[change.action].happens
     lines = [f"{paint('# ' + shown(change.address), 'bold')} {happens}"]
     lines += [f"  # ({reason_text(reason, change)}: {SENTENCES[reason]})" for reason in change.reasons]
-    lines += [_component(component, paint) for component in _components(change)]
+    elsewhere = _elsewhere(change)
+    lines += [_component(component, paint, component[0] in elsewhere) for component in _components(change)]
     if change.before and change.after and (changed := field_changes(side_fields(change.before, change), side_fields(change.after, change))):
         lines += ["", "  what differs:", *field_lines(changed, paint)]
     return "\n".join(lines) + "\n"
@@ -25,16 +26,22 @@ def _components(change: Change) -> list[Component]:
     new = after.fingerprint if after else None
     return [
         ("spec", old and old.spec, new and new.spec, f"{change.file}:{change.line}" if change.file else ""),
-        ("intake", old and old.intake, new and new.intake, change.intake_file or ""),
+        ("intake", old and old.intake, new and new.intake, intake_name(change) or ""),
         ("model", old and old.model, new and new.model, change.deployment),
         ("output", before.output_digest if before else None, after.output_digest if after else None, change.output_file or ""),
     ]
 
 
-def _component(component: Component, paint: Paint) -> str:
+def _elsewhere(change: Change) -> set[str]:
+    """The sides that are no local file, so that they may be there without a digest."""
+    spec = change.after.spec if change.after else change.before.spec if change.before else {}
+    return {side for side in ("intake", "output") if side in spec and spec[side]["type"] != "localFile"}
+
+
+def _component(component: Component, paint: Paint, is_elsewhere: bool) -> str:
     name, old, new, about = component
     if old == new:
-        state = "absent" if old is None else f"unchanged  {old}"
+        state = ("not looked at" if is_elsewhere else "absent") if old is None else f"unchanged  {old}"
     elif old is None:
         state = f"{paint('new', 'green')}        {new}"
     elif new is None:

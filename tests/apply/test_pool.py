@@ -32,8 +32,8 @@ def doing(errors: dict[str, Exception] | None = None, order: list[str] | None = 
     return do
 
 
-def do_them(changes: list[Change], do: Do, parallelism: int = 10, heard: list[Event] | None = None) -> list[Ended]:
-    return asyncio.run(do_all(changes, do, parallelism, lambda event: heard.append(event) if heard is not None else None))
+def do_them(changes: list[Change], do: Do, heard: list[Event] | None = None) -> list[Ended]:
+    return asyncio.run(do_all(changes, do, lambda event: heard.append(event) if heard is not None else None))
 
 
 def test_results_come_in_the_order_of_the_changes() -> None:
@@ -91,36 +91,14 @@ def test_job_goes_on_after_an_upstream_job_that_turned_out_unchanged() -> None:
     assert [item.outcome for item in do_them([change("a"), change("b", "a")], do)] == ["unchanged", "unchanged"]
 
 
-def test_chain_longer_than_the_parallelism_comes_to_its_end() -> None:
-    changes = [change("c", "b"), change("b", "a"), change("a")]
-    assert [item.outcome for item in do_them(changes, doing(), parallelism=1)] == ["scored"] * 3
-
-
-@pytest.mark.parametrize("parallelism", [1, 3, 50])
-def test_no_more_than_the_parallelism_run_at_once_and_as_many(parallelism: int) -> None:
-    running = most = 0
-
-    async def do(change: Change) -> Ended:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        for _ in range(3):
-            await asyncio.sleep(0)
-        running -= 1
-        return Ended(change.address, change.action, "scored", 1.0)
-
-    do_them([change(str(number)) for number in range(20)], do, parallelism)
-    assert most == min(parallelism, 20)
-
-
 @pytest.mark.parametrize("error", [StateLocked("The lock of the state was taken over"), ZeroDivisionError("a bug")], ids=["state", "bug"])
 def test_error_of_the_state_and_a_bug_stop_everything(error: Exception) -> None:
     order: list[str] = []
     changes = [change("a"), *(change(str(number)) for number in range(5)), change("z", "a")]
     with pytest.raises(ExceptionGroup) as caught:
-        do_them(changes, doing({"job.a": error}, order), parallelism=1)
+        do_them(changes, doing({"job.a": error}, order))
     assert caught.value.subgroup(lambda found: found is error) is not None
-    assert order == ["job.a"]
+    assert "job.z" not in order
 
 
 def test_time_of_a_job_that_fails_is_told() -> None:

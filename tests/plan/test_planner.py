@@ -38,6 +38,32 @@ CASES = {
     "unknown-to-the-state": Case(None, AS_RECORDED, WANTED, Action.SUBMIT, (Reason.NEVER_RUN,)),
     "spec-changed": Case(GOOD, AS_RECORDED, CHANGED_SPEC, Action.RERUN, (Reason.SPEC_CHANGED,)),
     "intake-changed": Case(GOOD, AS_RECORDED._replace(intake_digest="intake-2"), WANTED, Action.RERUN, (Reason.INTAKE_CHANGED,)),
+    "intake-unknown-and-kept": Case(GOOD, Observed(None, "model", "output", "keep"), WANTED, Action.NO_OP, ()),
+    "intake-unknown-and-rerun": Case(GOOD, Observed(None, "model", "output", "rerun"), WANTED, Action.RERUN, (Reason.INTAKE_UNKNOWN,)),
+    "intake-unknown-and-rerun-but-never-run": Case(None, Observed(None, "model", None, "rerun"), WANTED, Action.SUBMIT, (Reason.NEVER_RUN,)),
+    "intake-unknown-and-the-model-replaced": Case(GOOD, Observed(None, "model-2", "output", "keep"), WANTED, Action.RERUN, (Reason.MODEL_REPLACED,)),
+    "intake-unknown-rerun-and-the-spec-changed": Case(
+        GOOD, Observed(None, "model", "output", "rerun"), CHANGED_SPEC, Action.RERUN, (Reason.SPEC_CHANGED, Reason.INTAKE_UNKNOWN)
+    ),
+    "intake-unknown-and-the-metadata-changed": Case(
+        recorded(DELIVERED, metadata="metadata-1"),
+        Observed(None, "model", "output", "keep"),
+        WANTED,
+        Action.UPDATE,
+        (Reason.METADATA_CHANGED,),
+    ),
+    "intake-unknown-and-the-run-is-open": Case(
+        recorded(None, OPEN._replace(intake_digest=None)),
+        Observed(None, "model", None, "rerun"),
+        WANTED,
+        Action.RESUME,
+        (Reason.INTERRUPTED,),
+    ),
+    "intake-got-a-version": Case(recorded(DELIVERED._replace(intake_digest=None)), AS_RECORDED, WANTED, Action.RERUN, (Reason.INTAKE_CHANGED,)),
+    "intake-lost-its-version": Case(GOOD, Observed(None, "model", "output", "keep"), WANTED, Action.NO_OP, ()),
+    "delivered-where-it-is-not-looked-at": Case(
+        recorded(DELIVERED._replace(output_digest=None)), AS_RECORDED._replace(output_digest=None), WANTED, Action.NO_OP, ()
+    ),
     "model-replaced": Case(GOOD, AS_RECORDED._replace(model_digest="model-2"), WANTED, Action.RERUN, (Reason.MODEL_REPLACED,)),
     "output-missing": Case(GOOD, AS_RECORDED._replace(output_digest=None), WANTED, Action.RERUN, (Reason.OUTPUT_MISSING,)),
     "output-altered": Case(GOOD, AS_RECORDED._replace(output_digest="output-2"), WANTED, Action.RERUN, (Reason.OUTPUT_ALTERED,)),

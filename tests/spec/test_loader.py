@@ -17,7 +17,7 @@ Loaded = Callable[..., Configuration]
 def test_the_design_s_own_example_is_read(loaded: Loaded, design: str) -> None:
     configuration = loaded(design, workspace="prod")
 
-    assert configuration.endpoint == "https://app.datarobot.com/api/v2"
+    assert configuration.endpoint == {"endpoint": "https://app.datarobot.com/api/v2"}
     assert configuration.deployments == {"churn": "616d01a8ddbd17fc2c75caf4"}
     assert [instance.address for instance in configuration.instances] == ['job.churn["2026-09"]', 'job.churn["2026-10"]']
     instance = configuration.instances[1]
@@ -254,7 +254,7 @@ def test_a_relative_root_gives_the_same_paths(
 
 
 def test_an_endpoint_keeps_its_environment_variables(loaded: Loaded, head: str) -> None:
-    assert loaded(head, workspace="prod").endpoint == "https://app.example.com/${env.SITE}/api/v2"
+    assert loaded(head, workspace="prod").endpoint == {"endpoint": "https://app.example.com/${env.SITE}/api/v2"}
 
 
 def test_only_deployments_bound_in_the_workspace_are_known(loaded: Loaded, head: str) -> None:

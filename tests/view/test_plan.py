@@ -94,6 +94,7 @@ def test_reason_names_what_it_is_about(change: Make, side: Sides) -> None:
         "never run",
         "spec changed: csv_settings.delimiter, max_explanations",
         "intake changed: data/wine.csv",
+        "intake unknown: data/wine.csv",
         "model replaced: wine",
         "output missing: out/wine.csv",
         "output altered: out/wine.csv",

@@ -1,0 +1,78 @@
+"""What an endpoint says of its deployments and datasets. The rule here: each is asked about once, and all at the same time."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from reconciler.api.client import Client
+from reconciler.digests import Digests
+from reconciler.errors import ServiceError
+from reconciler.fingerprint import value_digest
+from reconciler.plan.planner import Observed
+from reconciler.plan.remote import Answers, Question, Remote, version_digest
+from reconciler.project import Project
+from reconciler.scorer import open_scorer
+
+
+def answers(project: Project, endpoint: Mapping[str, Any], questions: Iterable[Question]) -> Answers:
+    """Opens a client of the endpoint and asks. Raises Refused without a token, and ServiceError when there is no answer to go by."""
+
+    async def asked() -> Answers:
+        async with open_scorer(project, endpoint, ()) as client:
+            return await ask(client, questions)
+
+    return asyncio.run(asked())
+
+
+async def ask(client: Client, questions: Iterable[Question]) -> Answers:
+    """The answers through an open client. Raises ServiceError, the first that came."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = {question: group.create_task(_answer(client, question)) for question in questions}
+    except ExceptionGroup as found:
+        raise found.exceptions[0] from None
+    given = {question: task.result() for question, task in tasks.items()}
+    if None in given.values():
+        await _require_api(client)
+    return given
+
+
+async def look(client: Client, remote: Remote, intake_file: str | None, output_file: str | None, digests: Digests) -> Observed:
+    """One instance as it is now, for who is about to submit it; an output that is no local file is None.
+
+    Raises ServiceError, also when the deployment or the dataset is gone, and OSError of local files.
+    """
+    given = await ask(client, remote.questions())
+    if gone := [question for question, digest in given.items() if digest is None]:
+        raise ServiceError(f"There is no {gone[0].kind} {gone[0].id}", "It was there when the plan was made. Make a new plan.", 404)
+    intake = remote.intake(given) if intake_file is None else await asyncio.to_thread(digests.of, intake_file)
+    output = None if output_file is None else await asyncio.to_thread(digests.of, output_file)
+    return Observed(intake, remote.model(given), output, remote.on_unknown)
+
+
+async def _answer(client: Client, question: Question) -> str | None:
+    try:
+        return await (_model(client, question.id) if question.kind == "deployment" else _version(client, question.id))
+    except ServiceError as error:
+        if error.status == 404:
+            return None
+        raise
+
+
+async def _model(client: Client, deployment_id: str) -> str:
+    """The identity of a deployed model: a replacement changes at least the time."""
+    found = await client.deployment(deployment_id)
+    model, package = found.model, found.model_package
+    return value_digest(
+        {"model": model and model.id, "deployedAt": model and model.deployed_at, "modelPackage": package and package.id},
+    )
+
+
+async def _version(client: Client, dataset_id: str) -> str:
+    return version_digest((await client.dataset(dataset_id)).version_id)
+
+
+async def _require_api(client: Client) -> None:
+    """A server that knows no such thing may be another one than was meant: the API itself lists jobs. Raises ServiceError."""
+    async for _ in client.jobs(limit="1"):
+        return
