@@ -78,6 +78,8 @@ class Nursery:
         path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent)])
         environment = {**os.environ, "PYTHONPATH": path}
         self._process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout
+        assert self._process.stdout.readline() == "ready\n"
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -108,6 +110,8 @@ def _serve() -> None:
     for name in sys.argv[1:]:
         __import__(name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the dead are nobody's business here, and must not look alive
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
     for line in sys.stdin:
         order = json.loads(line)
         pid = os.fork()

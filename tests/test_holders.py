@@ -1,4 +1,4 @@
-"""Two applies of one state: at once, after the other was killed, and after it was only paused. The rule here: one of them writes, and nothing twice."""
+"""Two applies of one state: at once, after the other was killed, and after it was only paused. The rule here: only one of them writes."""
 
 import signal
 import sqlite3
