@@ -206,10 +206,8 @@ def memory(folder: Path, small: int, large: int) -> None:
             root = project(folder / f"{megabytes} MB", f"http://127.0.0.1:{server.api.port}/api/v2", [id], 1, megabytes)
             cost = applied(root)
             assert (root / "data/out/0.csv").stat().st_size == (root / "data/in/0.csv").stat().st_size
-            rate = 2 * megabytes / cost.wall
-            print(
-                f"{f'{megabytes} MB up and down':30}{cost.wall:8.2f} s {rate:8,.0f} MB/s {cost.memory / 1e6:8.1f} MB at most, {cost.cpu / cost.wall:.0%} of a core"
-            )
+            carried = f"{2 * megabytes / cost.wall:8,.0f} MB/s {cost.cpu / cost.wall:.0%} of a core"
+            print(f"{f'{megabytes} MB up and down':30}{cost.wall:8.2f} s {carried}, {cost.memory / 1e6:.1f} MB at most")
             costs.append(cost)
     print(f"{'memory':30}{costs[1].memory / costs[0].memory:8.2f} x for {large / small:.0f} x the file")
 
