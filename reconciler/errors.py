@@ -15,6 +15,7 @@ ReconcilerError                 1
 │   └── UploadCut               1    nobody knows how much of the intake has arrived
 ├── ScoringError                1    the engine cannot score this: model, data or options
 │   ├── ModelError              1    the deployment's folder or artifact
+│   ├── JobEnded                1    the job ended, and not well
 │   └── Cancelled               1    the job was aborted while it ran
 ├── DeliveryError               1    the output cannot be put in its place
 ├── Detached                    1    a job goes on, and nobody waits for it any longer
@@ -108,6 +109,14 @@ class ScoringError(ReconcilerError):
 
 class ModelError(ScoringError):
     """The deployment's folder or its artifact."""
+
+
+class JobEnded(ScoringError):
+    """The service says that the job failed or was aborted; `status` is the run's: `failed` or `aborted`."""
+
+    def __init__(self, summary: str, detail: str, status: str) -> None:
+        super().__init__(summary, detail)
+        self.status = status
 
 
 class Cancelled(ScoringError):

@@ -27,9 +27,10 @@ ROOMS: dict[str, set[str]] = {
     "proof": {"plan", "refresh", "state"},
     "planning": {"answers", "plan", "proof", "refresh", "state", "wanted"},
     "apply": {"api", "plan", "state"},
-    "reconcile": {"api", "apply", "embedded", "plan", "refresh", "state"},
+    "sight": {"answers", "api", "apply", "plan", "refresh", "state"},
+    "reconcile": {"api", "apply", "embedded", "plan", "scorer", "sight", "state"},
     "view": {"apply.event", "plan", "state"},
-    "cli": {"apply.event", "plan", "planning", "reconcile", "serving", "spec", "state", "view", "wanted"},
+    "cli": {"apply.event", "apply.flight", "plan", "planning", "reconcile", "serving", "spec", "state", "view", "wanted"},
     "__main__": {"cli"},
 }
 # Each of these libraries is met in the rooms named and nowhere else.

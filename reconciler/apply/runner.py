@@ -19,7 +19,7 @@ from reconciler.apply.request import downloads
 from reconciler.apply.tracking import IsSame, Timeouts, Tracking
 from reconciler.apply.transfer import download
 from reconciler.apply.watch import Watch
-from reconciler.errors import DeliveryError, InDoubt, ReconcilerError, ScoringError, ServiceError, UploadCut
+from reconciler.errors import DeliveryError, InDoubt, JobEnded, ReconcilerError, ScoringError, ServiceError, UploadCut
 from reconciler.state.lifecycle import Status
 from reconciler.state.record import Run
 from reconciler.state.store import Store, now, timestamp
@@ -161,9 +161,11 @@ class Runner:
 
     def _fail(self, run: Run, error: ReconcilerError) -> None:
         if run.is_open and _is_certain(run, error):
-            gone = isinstance(error, ServiceError) and run.job_id is not None
-            why = f"Job {run.job_id} is gone from the service. {_why(error)}" if gone else _why(error)
-            self._end(run, Status.FAILED, why)
+            if isinstance(error, JobEnded):
+                self._end(run, Status(error.status), error.detail)
+            else:
+                gone = isinstance(error, ServiceError) and run.job_id is not None
+                self._end(run, Status.FAILED, f"Job {run.job_id} is gone from the service. {_why(error)}" if gone else _why(error))
 
     def _end(self, run: Run, status: Status, details: str) -> None:
         self.store.move(run, status, status_details=details, ended_at=timestamp(now()))

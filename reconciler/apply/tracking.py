@@ -20,7 +20,7 @@ from reconciler.apply.request import as_written, downloads, uploads
 from reconciler.apply.transfer import download
 from reconciler.apply.watch import Watch
 from reconciler.duration import seconds
-from reconciler.errors import Detached, InDoubt, ScoringError, ServiceError, UploadCut
+from reconciler.errors import Detached, InDoubt, JobEnded, ScoringError, ServiceError, UploadCut
 from reconciler.state.lifecycle import FROM_WIRE, Status
 from reconciler.state.record import Run
 from reconciler.state.store import Store, now, timestamp
@@ -84,7 +84,7 @@ class Tracking:
                 status = FROM_WIRE.get(job.status)
                 if status in (Status.FAILED, Status.ABORTED):
                     await self._settled(upload)
-                    raise ScoringError(f"Scoring was {status}", self._last_words(job))
+                    raise JobEnded(f"Scoring was {status}", self._last_words(job), status)
                 if status is Status.RUNNING and self.run.status is Status.SUBMITTED:
                     self.run = self.store.move(self.run, status, started_at=timestamp(now()))
                 if downloads(self.run.request) and fetch is None and (job.links.download or status is Status.SCORED):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from reconciler.api.schema import Job, echoed_spec, spec_problems
-from reconciler.apply.request import is_job_of, request_body
+from reconciler.apply.request import is_job_of, embedded_body
 
 SPEC = {
     "deployment": "models/wine",
@@ -15,7 +15,7 @@ SPEC = {
     "options": {"passthroughColumns": ["id"], "predictionThreshold": 0.4, "numConcurrent": 2},
 }
 ROOT, STAGING = Path("/project"), Path("/project/out/.wine.csv.run-1.part")
-BODY = request_body(SPEC, "65f0" * 6, ROOT, STAGING)
+BODY = embedded_body(SPEC, "65f0" * 6, ROOT, STAGING)
 
 
 def job(spec: dict[str, Any]) -> Job:
@@ -39,12 +39,12 @@ def test_body_is_lawful() -> None:
 
 def test_absolute_intake_stays_where_it_is() -> None:
     spec = {**SPEC, "intake": {"type": "localFile", "file": "/data/wine.csv"}}
-    assert request_body(spec, "65f0" * 6, ROOT, STAGING)["intakeSettings"]["path"] == "/data/wine.csv"
+    assert embedded_body(spec, "65f0" * 6, ROOT, STAGING)["intakeSettings"]["path"] == "/data/wine.csv"
 
 
 def test_spec_without_options_needs_none() -> None:
     bare = {name: SPEC[name] for name in ("deployment", "intake", "output")}
-    assert set(request_body(bare, "65f0" * 6, ROOT, STAGING)) == {"deploymentId", "intakeSettings", "outputSettings"}
+    assert set(embedded_body(bare, "65f0" * 6, ROOT, STAGING)) == {"deploymentId", "intakeSettings", "outputSettings"}
 
 
 def test_job_is_found_by_the_spec_that_the_service_shows() -> None:
