@@ -113,4 +113,6 @@ def _parse(project: Project, snapshot: Snapshot, key: str) -> Specs:
         for i in read.instances
     ]
     details = {i.address: Detail(i.deployment, i.spec, i.metadata, i.file, i.line) for i in read.instances}
-    return Specs(key, wanted, tuple(sorted(set(read.deployments.values()))), snapshot, details, None if read.endpoint is None else {"endpoint": read.endpoint})
+    return Specs(
+        key, wanted, tuple(sorted(set(read.deployments.values()))), snapshot, details, None if read.endpoint is None else {"endpoint": read.endpoint}
+    )
