@@ -46,7 +46,7 @@ class Born:
 
     def wait(self) -> int | None:
         """Its exit code; None when it was killed."""
-        assert self.has_ended(LIMIT_SECONDS), self.err
+        assert self.has_ended(LIMIT_SECONDS), f"It has not ended.\n{self.err}"
         code = self._folder / "code"
         return int(code.read_text()) if code.exists() else None
 

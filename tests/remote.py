@@ -107,7 +107,7 @@ class Remote:
         return "prediction" if self._is_alike else f"prediction_{key}"
 
     def environment(self, **variables: str) -> dict[str, str]:
-        return environment(DATAROBOT_API_TOKEN=TOKEN, **variables)
+        return environment(**{"DATAROBOT_API_TOKEN": TOKEN, **variables})
 
     @contextlib.contextmanager
     def program(self, command: str, *args: str, main: str = "reconciler.cli.main:run", **variables: str) -> Iterator[Born]:
