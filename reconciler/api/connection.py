@@ -10,16 +10,18 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
 from reconciler.api.access import Access
-from reconciler.api.answer import is_clear_refusal, refusal_detail
+from reconciler.api.answer import is_clear_refusal, parsed, refusal_detail
 from reconciler.api.retry import RETRIED, Retry, http_date, retry_after
+from reconciler.api.schema import Tolerant
 from reconciler.errors import InDoubt, Refused, ServiceError, UploadCut
 from reconciler.version import VERSION
 
+_Answer = TypeVar("_Answer", bound=Tolerant)
 Pause = Callable[[float], Awaitable[None]]
 
 _UNCONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
@@ -83,6 +85,13 @@ class Connection:
             return answer
 
         return await self._persistently(f"GET {path}", send)
+
+    def parsed(self, kind: type[_Answer], answer: httpx.Response) -> _Answer:
+        """Raises ServiceError."""
+        try:
+            return parsed(kind, answer)
+        except ServiceError as error:
+            raise ServiceError(error.summary, self._masked(error.detail)) from None
 
     async def submit(self, path: str, **request: Any) -> httpx.Response:
         """One POST. Raises InDoubt, or ServiceError when surely nothing was done."""
