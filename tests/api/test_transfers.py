@@ -177,9 +177,7 @@ def test_end_of_parts_that_is_not_answered_is_cut(intake: Path) -> None:
 
 @pytest.mark.parametrize("link", ["", "http://inner/api/v2/batchPredictions/j1/download/"])
 def test_result_comes_down_as_it_is(link: str) -> None:
-    found, there = asking(
-        lambda client: downloaded(client, **({"download": link} if link else {})), answering(200, ROWS, Content_Type="text/csv")
-    )
+    found, there = asking(lambda client: downloaded(client, **({"download": link} if link else {})), answering(200, ROWS, Content_Type="text/csv"))
     assert found == ROWS
     assert there.lines == ["GET /api/v2/batchPredictions/j1/download/"]
 
@@ -230,11 +228,12 @@ def test_result_comes_while_it_grows() -> None:
         more = asyncio.Event()
 
         async def growing(asked: Asked) -> None:
-            if "/download/" not in asked.line:
-                return await asked.answer(200, b'{"id": "j1", "status": "RUNNING"}')
-            await asked.raw(200, {"Content-Type": "text/csv", "Content-Length": "4"}, b"a\n")
-            await more.wait()
-            asked.writer.write(b"1\n")
+            if "/download/" in asked.line:
+                await asked.raw(200, {"Content-Type": "text/csv", "Content-Length": "4"}, b"a\n")
+                await more.wait()
+                asked.writer.write(b"1\n")
+            else:
+                await asked.answer(200, b'{"id": "j1", "status": "RUNNING"}')
 
         async with peer(growing) as there, Client(Access(there.endpoint), requests=1) as client:
             found = []
