@@ -90,7 +90,10 @@ def test_file_goes_up_as_it_is(tmp_path: Path, content: bytes, link: str) -> Non
     assert sent == sorted(sent) and sent[-1:] == ([len(content)] if content else [])
 
 
-@pytest.mark.parametrize("script", [half, nothing, answering(502), answering(408), answering(307, Location="/login")])
+LOGIN = answering(200, b"<html>Sign in</html>", Content_Type="text/html")
+
+
+@pytest.mark.parametrize("script", [half, nothing, answering(502), answering(408), answering(307, Location="/login"), LOGIN])
 def test_broken_upload_is_cut_and_not_sent_again(intake: Path, script: Script) -> None:
     error, there = asking(uploading(intake), script)
     assert (type(error), len(there.asked)) == (UploadCut, 1)
