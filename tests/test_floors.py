@@ -27,8 +27,9 @@ ROOMS: dict[str, set[str]] = {
     "planning": {"plan", "proof", "refresh", "state", "wanted"},
     "apply": {"api", "plan", "state"},
     "reconcile": {"api", "apply", "embedded", "plan", "refresh", "state"},
+    "settling": {"api.schema", "apply", "scorer", "state", "wanted"},
     "view": {"apply.event", "plan", "state"},
-    "cli": {"apply.event", "plan", "planning", "reconcile", "serving", "spec", "state", "view", "wanted"},
+    "cli": {"apply.event", "plan", "planning", "reconcile", "serving", "settling", "spec", "state", "view", "wanted"},
     "__main__": {"cli"},
 }
 # Each of these libraries is met in the rooms named and nowhere else.

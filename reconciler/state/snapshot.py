@@ -193,6 +193,10 @@ class Snapshot:
     def run(self, run_id: str) -> Run | None:
         return next(iter(self._runs("id = ?", run_id)), None)
 
+    def run_of_job(self, job_id: str) -> Run | None:
+        """The run that has this job, in whatever workspace."""
+        return next(iter(self._runs("job_id = ?", job_id)), None)
+
     def runs(self, workspace: str, address: str | None = None) -> list[Run]:
         """Every run, oldest first."""
         if address is None:
