@@ -30,11 +30,11 @@ def copy_specs(root: Path) -> Path:
     return root
 
 
-def child(*args: str, cwd: Path) -> "subprocess.Popen[str]":
+def child(*args: str, cwd: Path, stdin: int = subprocess.DEVNULL) -> "subprocess.Popen[str]":
     """A Python child with our interpreter; for what must be a process of its own."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RECONCILER_")}
     return subprocess.Popen(
-        [sys.executable, *args], cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, *args], cwd=cwd, env=environment, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
 
 
