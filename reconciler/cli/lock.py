@@ -5,7 +5,6 @@ from typing import Any
 import click
 
 from reconciler.cli.command import Decorator, option, with_options
-from reconciler.duration import seconds
 
 
 class Duration(click.ParamType[float]):
@@ -16,6 +15,8 @@ class Duration(click.ParamType[float]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         if isinstance(value, float):
             return value
+        from reconciler.duration import seconds
+
         try:
             return seconds(value)
         except ValueError as error:
