@@ -7,7 +7,6 @@ not clear, only the user can tell.
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from reconciler.api.schema import Job
 from reconciler.apply.deliver import discard
@@ -63,7 +62,7 @@ def end_without_job(project: Project, address: str, *, lock_timeout_s: float, no
         run = run_in_doubt(store.snapshot, project.workspace, address)
         ended = store.move(run, Status.ABORTED, status_details="Settled by hand: no job was made.", ended_at=timestamp(now()))
         if run.staging:
-            discard(Path(run.staging))
+            discard(project.root / run.staging)
         return ended
 
 

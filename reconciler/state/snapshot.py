@@ -193,10 +193,6 @@ class Snapshot:
     def run(self, run_id: str) -> Run | None:
         return next(iter(self._runs("id = ?", run_id)), None)
 
-    def run_of_job(self, job_id: str) -> Run | None:
-        """The run that has this job, in whatever workspace."""
-        return next(iter(self._runs("job_id = ?", job_id)), None)
-
     def runs(self, workspace: str, address: str | None = None) -> list[Run]:
         """Every run, oldest first."""
         if address is None:
@@ -206,6 +202,10 @@ class Snapshot:
     def current_runs(self, workspace: str) -> list[Run]:
         """The latest good run of every address, by address."""
         return self._runs("id IN (SELECT current_run FROM instances WHERE workspace = ?) ORDER BY address", workspace)
+
+    def run_of_job(self, job_id: str) -> Run | None:
+        """The run that has this job, in whatever workspace."""
+        return next(iter(self._runs("job_id = ?", job_id)), None)
 
     def open_runs(self, workspace: str) -> list[Run]:
         """Runs of an apply that is going on, or that was interrupted; oldest first."""
