@@ -5,11 +5,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from reconciler.api.client import Client
-from reconciler.digests import Digests
 from reconciler.errors import ServiceError
 from reconciler.fingerprint import value_digest
-from reconciler.plan.planner import Observed
-from reconciler.plan.remote import Answers, Question, Remote, version_digest
+from reconciler.plan.remote import Answers, Question, version_digest
 from reconciler.project import Project
 from reconciler.scorer import open_scorer
 
@@ -35,19 +33,6 @@ async def ask(client: Client, questions: Iterable[Question]) -> Answers:
     if None in given.values():
         await _require_api(client)
     return given
-
-
-async def look(client: Client, remote: Remote, intake_file: str | None, output_file: str | None, digests: Digests) -> Observed:
-    """One instance as it is now, for who is about to submit it; an output that is no local file is None.
-
-    Raises ServiceError, also when the deployment or the dataset is gone, and OSError of local files.
-    """
-    given = await ask(client, remote.questions())
-    if gone := [question for question, digest in given.items() if digest is None]:
-        raise ServiceError(f"There is no {gone[0].kind} {gone[0].id}", "It was there when the plan was made. Make a new plan.", 404)
-    intake = remote.intake(given) if intake_file is None else await asyncio.to_thread(digests.of, intake_file)
-    output = None if output_file is None else await asyncio.to_thread(digests.of, output_file)
-    return Observed(intake, remote.model(given), output, remote.on_unknown)
 
 
 async def _answer(client: Client, question: Question) -> str | None:
