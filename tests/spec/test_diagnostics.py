@@ -190,6 +190,8 @@ def test_a_wrong_section_is_told(refused: Refused, text: str, summary: str, show
         ),
         pytest.param("workspaces: {prod: {endpoint: 'https://ada:s3cr3t@host/api/v2'}}\n", "Invalid value", None, id="a password in an address"),
         pytest.param("workspaces: {prod: {token: '${env.s3cr3t}'}}\n", "Invalid value", None, id="a token for no endpoint"),
+        pytest.param("workspaces: {prod: {endpoint: datarobot, token: '${env.s3cr3t}'}}\n", "Invalid value", None, id="a token for the client's own"),
+        pytest.param("workspaces: {prod: {endpoint: datarobot, allow_http: s3cr3t}}\n", "Invalid value", None, id="a word for a boolean"),
         pytest.param("workspaces: {prod: {endpoint: datarobot, token_type: s3cr3t}}\n", "Invalid value", None, id="another type of token"),
         pytest.param("workspaces: {prod: {endpoint: datarobot, ca_file: 3}}\n", "Invalid value", None, id="a number for a file"),
         pytest.param("workspaces: {prod: {endpoint: datarobot, connect_timeout: s3cr3t}}\n", "Invalid value", None, id="a word for a time"),

@@ -265,8 +265,8 @@ def test_an_endpoint_keeps_its_environment_variables(loaded: Loaded, head: str) 
         pytest.param("{endpoint: datarobot}", {"endpoint": "datarobot"}, id="where the official client would connect"),
         pytest.param('{endpoint: "https://h/${var.month}"}', {"endpoint": "https://h/2026-10"}, id="a variable"),
         pytest.param(
-            '{endpoint: "https://h", token: "${env.T}", token_type: Bearer}',
-            {"endpoint": "https://h", "token": "${env.T}", "token_type": "Bearer"},
+            '{endpoint: "http://h", token: "${ env.T }", token_type: Bearer, allow_http: true}',
+            {"endpoint": "http://h", "token": "${env.T}", "token_type": "Bearer", "allow_http": True},
             id="a token by its name",
         ),
         pytest.param(
@@ -280,9 +280,12 @@ def test_settings_of_an_endpoint(loaded: Loaded, head: str, written: str, read: 
     assert loaded(head.replace('{endpoint: "https://app.example.com/${env.SITE}/api/v2"}', written), workspace="prod").endpoint == read
 
 
-def test_authorities_of_an_endpoint_are_a_file_of_the_project(loaded: Loaded, tmp_path: Path) -> None:
-    endpoint = loaded("workspaces: {prod: {endpoint: datarobot, ca_file: certs/ca.pem}}\n", workspace="prod").endpoint
-    assert endpoint == {"endpoint": "datarobot", "ca_file": str(tmp_path / "certs/ca.pem")}
+@pytest.mark.parametrize(
+    ("written", "read"), [("certs/ca.pem", "ROOT/certs/ca.pem"), ("/etc/ca.pem", "/etc/ca.pem"), ("~/ca.pem", "~/ca.pem"), ("${env.CA}", "${env.CA}")]
+)
+def test_authorities_of_an_endpoint_are_a_file_of_the_project(loaded: Loaded, tmp_path: Path, written: str, read: str) -> None:
+    endpoint = loaded(f"workspaces: {{prod: {{endpoint: datarobot, ca_file: '{written}'}}}}\n", workspace="prod").endpoint
+    assert endpoint == {"endpoint": "datarobot", "ca_file": read.replace("ROOT", str(tmp_path))}
 
 
 def test_ids_of_an_endpoint_are_under_the_api_s_own_keys(loaded: Loaded, head: str, job: Callable[..., str]) -> None:
