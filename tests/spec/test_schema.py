@@ -172,7 +172,7 @@ def test_a_section_refused_by_the_loader_is_refused_by_the_schema(write: Callabl
         "jobs:\n",
         "variables: {a: {default: {b: [1]}}}\n",
         "workspaces: {prod: , dev: {endpoint: '${env.X}'}}\n",
-        "workspaces: {prod: {endpoint: 'https://h', allow_http: false, token: '${env.T}', token_type: Bearer, ca_file: ca.pem, connect_timeout: 5, read_timeout: 1m}}\n",
+        "workspaces: {prod: {endpoint: 'https://h', allow_http: false, token: '${env.T}', ca_file: ca.pem, connect_timeout: 5, read_timeout: 1m}}\n",
     ],
 )
 def test_a_section_taken_by_the_loader_is_taken_by_the_schema(write: Callable[..., Path], text: str) -> None:
