@@ -54,7 +54,7 @@ async def _model(client: Client, deployment_id: str) -> str:
 
 
 async def _version(client: Client, dataset_id: str) -> str:
-    return version_digest((await client.dataset(dataset_id)).version_id)
+    return version_digest((await client.dataset(dataset_id)).version_id or "")
 
 
 async def _require_api(client: Client) -> None:

@@ -12,7 +12,7 @@ ReconcilerError                 1
 │   └── StateUnwritable         1    a read-only folder, a full disk
 ├── ServiceError                1    what the Batch Prediction API answered, or that it did not answer
 │   ├── InDoubt                 1    nobody knows yet whether a submission made a job
-│   └── UploadCut               1    nobody knows how much of the intake has arrived
+│   └── UploadCut               1    nobody knows how much of an upload arrived
 ├── ScoringError                1    the engine cannot score this: model, data or options
 │   ├── ModelError              1    the deployment's folder or artifact
 │   ├── JobEnded                1    the job ended, and not well
@@ -96,11 +96,18 @@ class ServiceError(ReconcilerError):
 
 
 class InDoubt(ServiceError):
-    """A submission was sent, and no answer says whether it made a job; the list of jobs must tell before anything is sent again."""
+    """A submission was sent, and no answer says whether it made a job; the list of jobs must tell before anything is sent again.
+
+    `retry_after`: the seconds for which the service wants to be left alone, if it said so.
+    """
+
+    def __init__(self, summary: str, detail: str = "", status: int | None = None, retry_after: float | None = None) -> None:
+        super().__init__(summary, detail, status)
+        self.retry_after = retry_after
 
 
 class UploadCut(ServiceError):
-    """The connection broke while the intake was sent, or an earlier apply was killed then: what the job would score is unknown."""
+    """The connection broke in an upload, or its end was not answered; the job itself must tell what became of it."""
 
 
 class ScoringError(ReconcilerError):

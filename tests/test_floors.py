@@ -49,7 +49,7 @@ LIBRARIES: dict[str, set[str]] = {
     "sqlite_utils": {"state", "service"},
     "starlette": {"service"},
     "uvicorn": {"service", "serving"},
-    "yaml": {"engine", "service", "spec"},
+    "yaml": {"api", "engine", "service", "spec"},
 }
 
 

@@ -1,109 +1,214 @@
-"""The one client of the Batch Prediction API, for the embedded service and for an endpoint alike. The rule here: httpx is imported nowhere else.
+"""The one client of the Batch Prediction API, for the embedded service and for an endpoint alike. The rule here: a job is submitted once.
 
 A GET is safe to repeat; a POST is sent once, because the API has no idempotency key (our own service honours the header `Idempotency-Key`).
 """
 
-from collections.abc import AsyncIterator
-from datetime import datetime
-from typing import Any, Self, TypeVar
+import asyncio
+import codecs
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
-from pydantic import ValidationError
 
+from reconciler.api import rows
 from reconciler.api.access import Access
-from reconciler.api.schema import Dataset, Deployment, Job, Page, Tolerant
-from reconciler.errors import ServiceError
+from reconciler.api.answer import NO_API, content, is_html, parsed
+from reconciler.api.connection import Connection, Pause
+from reconciler.api.retry import Retry
+from reconciler.api.schema import Account, Dataset, Deployment, Job, Page, Version, id_in
+from reconciler.errors import InDoubt, ServiceError, UploadCut
 
-_Answer = TypeVar("_Answer", bound=Tolerant)
-_TIMEOUT = httpx.Timeout(60.0, connect=6.05)  # the official client's
+PATIENT = Retry()
+_UPLOAD_SECONDS = 600.0  # the official client's, as the next one
+_DOWNLOAD_SECONDS = 660.0
 
 
 class Client:
-    """Use as an async context manager. Raises ServiceError for every answer that is not the one asked for."""
+    """Use as an async context manager. Raises ServiceError for every answer that is not the one asked for, and Refused for a bad `ca_file`.
 
-    def __init__(self, access: Access, transport: httpx.AsyncBaseTransport | None = None, *, requests: int = 10) -> None:
-        self._http = httpx.AsyncClient(
-            base_url=access.endpoint.rstrip("/") + "/",
-            transport=transport,
-            timeout=_TIMEOUT,
-            verify=access.verify,
-            headers={"Authorization": f"{access.scheme} {access.token}"} if access.token else None,
-        )
+    `requests` bounds the control requests in flight. What is safe to repeat is repeated as `retry` has it, with a `pause` in between.
+    """
+
+    def __init__(
+        self,
+        access: Access,
+        transport: httpx.AsyncBaseTransport | None = None,
+        *,
+        requests: int = 10,
+        pause: Pause = asyncio.sleep,
+        retry: Retry = PATIENT,
+    ) -> None:
+        self._connection = Connection(access, transport, requests, pause, retry)
 
     @classmethod
     def for_app(cls, app: Any) -> Self:
-        """A client of an ASGI app in this process: no socket, the same requests."""
-        return cls(Access("http://embedded/api/v2"), httpx.ASGITransport(app=app, raise_app_exceptions=False))
+        """A client of an ASGI app in this process: no socket, the same requests; what fails here is not passing."""
+        return cls(Access("http://embedded/api/v2"), httpx.ASGITransport(app=app, raise_app_exceptions=False), retry=Retry(tries=1))
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._http.aclose()
+        await self._connection.close()
 
-    async def submit(self, body: dict[str, Any], key: str) -> Job:
-        """`POST batchPredictions/`, once."""
-        answer = await self._send("POST", "batchPredictions/", json=body, headers={"Idempotency-Key": key})
-        return _parsed(Job, answer)
-
-    async def job(self, job_id: str) -> Job:
-        return _parsed(Job, await self._send("GET", f"batchPredictions/{job_id}/"))
-
-    async def jobs(self, **filters: Any) -> AsyncIterator[Job]:
-        """Every job that matches, newest first, page after page."""
-        answer = await self._send("GET", "batchPredictions/", params={"orderBy": "-created", **filters})
-        while True:
-            page = _parsed(Page, answer)
-            for job in page.data:
-                yield job
-            if page.next is None:
-                return
-            answer = await self._send("GET", page.next)
+    @property
+    def server_offset(self) -> timedelta | None:
+        """The service's clock minus ours by its last answer, to a second; None while no answer had a date."""
+        return self._connection.server_offset
 
     def server_now(self) -> datetime | None:
-        return None
+        """The time by the service's own clock, to a second or two; None while no answer had a date."""
+        return self._connection.server_now()
+
+    async def submit(self, body: dict[str, Any], key: str) -> Job:
+        """`POST batchPredictions/`, once. Raises InDoubt when nobody knows whether it made a job; any other ServiceError: surely none was made."""
+        answer = await self._connection.submit("batchPredictions/", json=body, headers={"Idempotency-Key": key})
+        try:
+            return parsed(Job, answer)
+        except ServiceError as error:
+            if job_id := id_in(answer.headers.get("Location")):
+                return Job(id=job_id, status="INITIALIZING")
+            raise InDoubt(error.summary, error.detail) from None
+
+    async def job(self, job_id: str) -> Job:
+        return parsed(Job, await self._connection.ask("GET", _job(job_id)))
+
+    async def jobs(self, **filters: str | Sequence[str]) -> AsyncIterator[Job]:
+        """Every job that matches, newest first, page after page. A filter with several values (`status`) takes a job that has one of them.
+
+        While pages are read the list may move: a job is given once; one that another's deletion moved to a page already read is missed.
+        """
+        answer = await self._connection.ask("GET", "batchPredictions/", params={"orderBy": "-created", **filters})
+        given: set[str] = set()
+        followed: set[str] = set()
+        while True:
+            page = parsed(Page, answer)
+            for job in page.data:
+                if job.id not in given:
+                    given.add(job.id)
+                    yield job
+            if page.next is None:
+                return
+            if page.next in followed:
+                raise ServiceError("The service's list of jobs does not end", f"Its pages lead back to {page.next}.")
+            followed.add(page.next)
+            answer = await self._connection.ask("GET", self._connection.path(page.next))
 
     async def abort(self, job_id: str) -> None:
         """`DELETE batchPredictions/{id}/`; a job that is gone or has ended is as good as aborted."""
         try:
-            await self._send("DELETE", f"batchPredictions/{job_id}/")
+            await self._connection.ask("DELETE", _job(job_id))
         except ServiceError as error:
             if error.status not in (404, 409):
                 raise
 
     async def deployment(self, deployment_id: str) -> Deployment:
-        return _parsed(Deployment, await self._send("GET", f"deployments/{deployment_id}/"))
+        return parsed(Deployment, await self._connection.ask("GET", f"deployments/{quote(deployment_id, safe='')}/"))
 
     async def dataset(self, dataset_id: str) -> Dataset:
-        """A dataset of the AI Catalog, as of its latest version."""
-        return _parsed(Dataset, await self._send("GET", f"datasets/{dataset_id}/"))
+        return parsed(Dataset, await self._connection.ask("GET", f"datasets/{quote(dataset_id, safe='')}/"))
 
-    async def _send(self, method: str, url: str, **request: Any) -> httpx.Response:
+    async def version(self) -> Version:
+        return parsed(Version, await self._connection.ask("GET", "version/"))
+
+    async def creator(self) -> str | None:
+        """The user id of whose token this is, as in a job's `created_by`; None where the service does not say."""
         try:
-            answer = await self._http.request(method, url, **request)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise ServiceError(f"No answer to {method} {url}", f"{type(error).__name__}: {error}.") from error
-        if not answer.is_success:
-            raise _refusal(method, url, answer)
-        return answer
+            return parsed(Account, await self._connection.ask("GET", "account/info/")).uid
+        except ServiceError as error:
+            if error.status != 404:
+                raise
+            return None
+
+    async def upload(self, job: Job, path: Path, on_sent: Callable[[int], None]) -> None:
+        """The rows of a job, as the file has them; `on_sent` is told how many of its bytes went out so far.
+
+        Raises UploadCut when nobody knows how much arrived; ServiceError with the status when the service refused it (409: an upload has begun
+        before; 422: unusable data), and without one when the file cannot be read, or changed meanwhile.
+        """
+        link = job.links.csv_upload
+        place = self._connection.path(link) if link else _job(job.id, "csvUpload/")
+        intake = job.job_spec.get("intakeSettings") or {}
+        with rows.opened(path) as file:
+            if not intake.get("multipart"):
+                await self._send(place, _media_type(job), file, rows.Part(0, file.size), on_sent)
+                return
+            dialect = job.job_spec.get("csvSettings") or {}
+            parts = file.parts(dialect.get("quotechar") or '"', _codec(_encoding(job)))
+            number = 0
+            while part := await asyncio.to_thread(next, parts, None):
+                await self._send_part(f"{place}part/{number}/", _media_type(job), file, part, on_sent, intake.get("async") is False)
+                number += 1
+            await self._connection.upload("POST", f"{place}finalizeMultipart/", dict, _UPLOAD_SECONDS)
+
+    async def download(self, job: Job) -> AsyncGenerator[bytes]:
+        """The result of a job as it grows; use with `aclosing`. Raises ServiceError, without a status when the body was cut short.
+
+        It ends in order when the job is aborted in its midst: ask the job whether this was the whole.
+        """
+        link = job.links.download
+        path = self._connection.path(link) if link else _job(job.id, "download/")
+        answer = await self._connection.open(path, _DOWNLOAD_SECONDS)
+        try:
+            if is_html(answer):
+                raise ServiceError("The download is a web page", f"GET {path}: {NO_API}")
+            async with aclosing(content(answer)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        except httpx.HTTPError as error:
+            raise ServiceError("The download was cut short", f"GET {path}: {type(error).__name__}: {error}.") from error
+        finally:
+            await answer.aclose()
+
+    async def _send_part(
+        self, place: str, media_type: str, file: rows.Rows, part: rows.Part, on_sent: Callable[[int], None], is_repeatable: bool
+    ) -> None:
+        """Again after a cut, where the service waits for all parts before it begins."""
+        failures = 0
+        while True:
+            try:
+                return await self._send(place, media_type, file, part, on_sent)
+            except UploadCut:
+                failures += 1
+                if not is_repeatable or not await self._connection.pause(failures):
+                    raise
+
+    async def _send(self, place: str, media_type: str, file: rows.Rows, part: rows.Part, on_sent: Callable[[int], None]) -> None:
+        sent = part.start
+
+        def note(position: int) -> None:
+            nonlocal sent
+            sent = position
+            on_sent(position)
+
+        def request() -> dict[str, Any]:
+            headers = {"Content-Type": media_type, "Content-Length": str(part.size)}
+            return {"content": file.content(part, note), "headers": headers}
+
+        await self._connection.upload("PUT", place, request, _UPLOAD_SECONDS)
+        if sent != part.end:
+            raise UploadCut("The upload was cut short", f"PUT {place} was accepted when {sent - part.start} of {part.size} bytes had been sent.")
 
 
-def _parsed(kind: type[_Answer], answer: httpx.Response) -> _Answer:
+def _job(job_id: str, rest: str = "") -> str:
+    return f"batchPredictions/{quote(job_id, safe='')}/{rest}"
+
+
+def _encoding(job: Job) -> str:
+    return str((job.job_spec.get("csvSettings") or {}).get("encoding") or "utf-8")
+
+
+def _codec(encoding: str) -> str:
+    """Python's own name of it; the name itself when Python does not know it."""
     try:
-        return kind.model_validate_json(answer.content)
-    except ValidationError as error:
-        where = ", ".join(".".join(str(part) for part in item["loc"]) for item in error.errors())
-        raise ServiceError(
-            "The service's answer cannot be read", f"{answer.request.method} {answer.request.url}: wrong or missing: {where}."
-        ) from None
+        return codecs.lookup(encoding).name
+    except LookupError:
+        return encoding
 
 
-def _refusal(method: str, url: str, answer: httpx.Response) -> ServiceError:
-    """The API's error body is `{"message": …}`; with 422 also `errors` by field, which the platform repeats in the message."""
-    try:
-        body = answer.json()
-    except ValueError:
-        body = None
-    message = body.get("message") if isinstance(body, dict) else None
-    detail = str(message or f"The answer has no message; it begins with {answer.text[:200]!r}.")
-    return ServiceError(f"The service refused {method} {url} with status {answer.status_code}", detail, answer.status_code)
+def _media_type(job: Job) -> str:
+    return f"text/csv; encoding={_encoding(job)}"

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from reconciler import options, settings
@@ -28,11 +29,21 @@ class Tolerant(BaseModel):
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, data: Any) -> Any:
+        return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
+
 
 class Links(Tolerant):
-    self_: str = Field(alias="self")
+    self_: str = Field("", alias="self")
     csv_upload: str | None = None
     download: str | None = None
+
+
+class User(Tolerant):
+    user_id: str | None = None
+    username: str | None = None
 
 
 class Job(Tolerant):
@@ -51,11 +62,19 @@ class Job(Tolerant):
     queued: bool = False
     queue_position: int | None = None
     created: str | None = None
-    created_by: dict[str, Any] = Field(default_factory=dict)
+    created_by: User = Field(default_factory=User)
     results_deleted: bool = False
     logs: list[str] = Field(default_factory=list)
-    links: Links
+    links: Links = Field(default_factory=Links)
     job_spec: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_by_its_link(cls, data: Any) -> Any:
+        """The platform's own examples have no `id`."""
+        if not isinstance(data, dict) or data.get("id") or not isinstance(links := data.get("links"), dict):
+            return data
+        return {**data, "id": id_in(links.get("self"))}
 
     @property
     def is_terminal(self) -> bool:
@@ -63,8 +82,13 @@ class Job(Tolerant):
 
     @property
     def creator(self) -> str | None:
-        user = self.created_by.get("userId")
-        return None if user is None else str(user)
+        return self.created_by.user_id
+
+
+def id_in(link: Any) -> str | None:
+    """The id of the job that a link (`…/batchPredictions/{id}/`) leads to."""
+    *_, kind, name = ["", "", *urlsplit(link).path.rstrip("/").split("/")] if isinstance(link, str) else ["", ""]
+    return name if kind in ("batchPredictions", "batchJobs") else None
 
 
 class Page(Tolerant):
@@ -100,10 +124,25 @@ class Deployment(Tolerant):
 
 
 class Dataset(Tolerant):
-    """`GET datasets/{id}/`, as far as it says which rows a scoring would read."""
+    """`GET datasets/{id}/`: the latest version of a dataset of the AI Catalog."""
 
     dataset_id: str
-    version_id: str
+    version_id: str | None = None
+    name: str | None = None
+
+
+class Version(Tolerant):
+    """`GET version/`: the version of the API."""
+
+    major: int
+    minor: int
+    version_string: str | None = None
+
+
+class Account(Tolerant):
+    """`GET account/info/`: whom the token belongs to."""
+
+    uid: str | None = None
 
 
 _SIDES = (("intake_settings", settings.INTAKES), ("output_settings", settings.OUTPUTS))

@@ -5,7 +5,11 @@ The digest is taken while the bytes pass: an output is never read again for it.
 
 import asyncio
 import os
+from collections.abc import Callable
+from contextlib import aclosing
+from io import FileIO
 from pathlib import Path
+from typing import Any
 
 from reconciler.api.client import Client
 from reconciler.api.schema import Job
@@ -17,26 +21,34 @@ _BLOCK = 1 << 20
 
 async def download(client: Client, job: Job, staging: Path) -> Staged:
     """Everything that the service sends, from the beginning, into `staging`. Raises ServiceError when it is cut, DeliveryError."""
-    hasher, size = Hasher(), 0
+    hasher, size, block = Hasher(), 0, bytearray()
     try:
-        with open(staging, "wb", buffering=0) as file:
-            held = bytearray()
-            async for chunk in client.download(job):
-                held += chunk
-                if len(held) >= _BLOCK:
-                    await asyncio.to_thread(_write, file.fileno(), bytes(held), hasher)
-                    size += len(held)
-                    held.clear()
-            await asyncio.to_thread(_write, file.fileno(), bytes(held), hasher)
-            size += len(held)
-            await asyncio.to_thread(os.fsync, file.fileno())
+        with FileIO(staging, "w") as file:
+            async with aclosing(client.download(job)) as chunks:
+                async for chunk in chunks:
+                    block += chunk
+                    if len(block) >= _BLOCK:
+                        size += len(block)
+                        await _in_thread(_write, file, bytes(block), hasher)
+                        block.clear()
+            await _in_thread(_write, file, bytes(block), hasher)
+            await _in_thread(os.fsync, file.fileno())
     except OSError as error:
         raise unwritable(staging, error) from None
-    return Staged(hasher.digest(), size)
+    return Staged(hasher.digest(), size + len(block))
 
 
-def _write(descriptor: int, block: bytes, hasher: Hasher) -> None:
+def _write(file: FileIO, block: bytes, hasher: Hasher) -> None:
     hasher.update(block)
     rest = memoryview(block)
     while rest:
-        rest = rest[os.write(descriptor, rest) :]
+        rest = rest[file.write(rest) or 0 :]
+
+
+async def _in_thread(work: Callable[..., Any], *what: Any) -> None:
+    """Also when we are cancelled, the thread has done with the file before it is closed: its descriptor may be another file's a moment later."""
+    task = asyncio.ensure_future(asyncio.to_thread(work, *what))
+    try:
+        await asyncio.shield(task)
+    finally:
+        await asyncio.wait({task})

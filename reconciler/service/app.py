@@ -7,6 +7,7 @@ from starlette.routing import Route
 
 from reconciler.service.answer import UnexpectedErrors, refused, unroutable
 from reconciler.service.endpoints import (
+    accounts,
     batch_predictions,
     connections,
     credentials,
@@ -25,6 +26,7 @@ from reconciler.service.service import Service
 ROUTES = (
     ("GET", "version/", versions.show),
     ("GET", "openapi.yaml", openapi.show),
+    ("GET", "account/info/", accounts.show),
     ("POST", "batchPredictions/", batch_predictions.create),
     ("GET", "batchPredictions/", batch_predictions.list_all),
     ("GET", "batchPredictions/{id}/", batch_predictions.show),

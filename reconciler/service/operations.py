@@ -39,6 +39,7 @@ _CHANGED_DEFINITION = Operation("Changes a job definition", (Answer(200, _DEFINI
 _OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "version/"): Operation("The version of the API", (Answer(200, ref("Version")),)),
     ("GET", "openapi.yaml"): Operation("This description", (Answer(200, {"type": "object"}, YAML),)),
+    ("GET", "account/info/"): Operation("Whom the token belongs to", (Answer(200, ref("Account")),)),
     ("POST", "batchPredictions/"): Operation("Submits a job", (Answer(202, _JOB),), (*_BODY, 404), body=ref("JobSpec")),
     ("GET", "batchPredictions/"): Operation("Lists the jobs", (Answer(200, page("Job")),), (422,), query=listing.QUERY),
     ("GET", "batchPredictions/{id}/"): Operation("Shows a job", (Answer(200, _JOB),), (404,)),

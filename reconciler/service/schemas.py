@@ -44,6 +44,14 @@ FILE_FORM = _object(
 _ANSWERS: dict[str, Schema] = {
     "Error": _object({"message": _TEXT}, errors=_ANY),
     "Version": _object({"major": _WHOLE, "minor": _WHOLE, "versionString": _TEXT, "releasedVersion": _TEXT}),
+    "Account": _object(
+        {"uid": _ID},
+        email=_MAYBE_TEXT,
+        firstName=_MAYBE_TEXT,
+        lastName=_MAYBE_TEXT,
+        orgId=_MAYBE_TEXT,
+        tenantId=_MAYBE_TEXT,
+    ),
     "User": _object({"userId": _ID, "username": _ID, "fullName": _MAYBE_TEXT}),
     "Credential": _object({"credentialId": _ID, "name": _ID, "credentialType": _ID, "description": _TEXT, "creationDate": _TIME}),
     "Status": _object({"statusId": _ID, "status": {"enum": ["COMPLETED", "ERROR"]}, "statusType": _TEXT, "message": _TEXT, "created": _TIME}),

@@ -12,6 +12,11 @@ def test_version_is_what_the_official_client_asks_for(client):
     assert client.get("version/").json() == {"major": 2, "minor": 49, "versionString": "2.49.0", "releasedVersion": "11.0.0"}
 
 
+def test_account_is_that_of_whoever_made_a_job(house, client, submit):
+    job = client.get(f"batchPredictions/{submit(house.spec('a'))}/").json()
+    assert client.get("account/info/").json()["uid"] == job["createdBy"]["userId"]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
