@@ -160,7 +160,7 @@ class Doer:
             request=self.terms.body(after.spec, staging or ""),
             reasons=tuple(change.reasons),
             intended_at=timestamp(now()),
-            server_time=server_time and timestamp(server_time),
+            server_time=None if server_time is None else timestamp(server_time),
             creator=self.creator,
             attempt=attempt,
             staging=staging,

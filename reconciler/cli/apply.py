@@ -70,8 +70,9 @@ def apply(
 
     Exit codes: 0 all done, 1 an error, a refusal, or a job that failed.
     """
+    from reconciler.apply.flight import Limits
     from reconciler.planning import make_plan
-    from reconciler.reconcile import Limits, Manner
+    from reconciler.reconcile import Manner
     from reconciler.view.plan import plan_text
 
     session = open_session(state, workspace, no_color, var, var_file)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from reconciler.api.schema import Job, echoed_spec, spec_problems
-from reconciler.apply.request import is_job_of, embedded_body
+from reconciler.apply.request import embedded_body, is_job_of
 
 SPEC = {
     "deployment": "models/wine",
