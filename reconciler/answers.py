@@ -5,18 +5,22 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from reconciler.api.client import Client
+from reconciler.api.retry import Retry
 from reconciler.errors import ServiceError
 from reconciler.fingerprint import value_digest
 from reconciler.plan.remote import Answers, Question, version_digest
 from reconciler.project import Project
 from reconciler.scorer import open_scorer
 
+# Somebody waits for the plan, and nothing is lost by making it again.
+_BRIEF = Retry(tries=4, total_s=60.0)
+
 
 def answers(project: Project, endpoint: Mapping[str, Any], questions: Iterable[Question]) -> Answers:
     """Opens a client of the endpoint and asks. Raises Refused without a token, and ServiceError when there is no answer to go by."""
 
     async def asked() -> Answers:
-        async with open_scorer(project, endpoint, ()) as client:
+        async with open_scorer(project, endpoint, (), retry=_BRIEF) as client:
             return await ask(client, questions)
 
     return asyncio.run(asked())
