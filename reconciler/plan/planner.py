@@ -39,7 +39,6 @@ class Decision(NamedTuple):
 
 
 _NOTHING = Recorded("", None, None, None)
-_LOCAL = Remote()
 _NO_REMOTES: Mapping[str, Remote] = MappingProxyType({})
 _AFTER_A_BAD_RUN = {Status.FAILED: Reason.LAST_RUN_FAILED, Status.ABORTED: Reason.LAST_RUN_ABORTED}
 
@@ -59,12 +58,12 @@ def decide(
     rewritten: set[str] = set()  # places that a job before will write anew
     for instance in _upstream_first(wanted):
         address = instance.address
-        remote = remotes.get(address, _LOCAL) if remotes else _LOCAL
-        reruns_upstream = instance.intake_file in rewritten or remote.reads in rewritten
+        remote = remotes[address] if remotes else None
+        reruns_upstream = instance.intake_file in rewritten or (remote is not None and remote.reads in rewritten)
         decision = _decide_one(instance, recorded.get(address, _NOTHING), observed[address], reruns_upstream, address in replace)
         decisions[address] = decision
         if decision.action in SCORES:
-            rewritten.update(place for place in (instance.output_file, remote.writes) if place is not None)
+            rewritten.update(place for place in (instance.output_file, remote and remote.writes) if place is not None)
     for address in recorded:
         if address not in decisions:
             decisions[address] = Decision(address, Action.FORGET, (Reason.NOT_DECLARED,))
