@@ -312,6 +312,31 @@ def test_intake_version_is_the_fingerprint_of_what_cannot_be_looked_at(write: Ca
     assert spec_digest_of(root) == digest
 
 
+def test_job_reruns_with_the_one_that_writes_its_rows_to_the_cloud(write: Callable[..., None], root: Path, served: Program) -> None:
+    first = f"    output_settings: {S3}\n"
+    second = f"  next:\n    deployment: wine\n    depends_on: [wine]\n    intake_settings: {S3}\n    output_settings: {{type: localFile, path: out/n.csv}}\n"
+    write(more=second)
+    path = root / "specs/jobs.yaml"
+    path.write_text(path.read_text().replace("    output_settings: {type: localFile, path: out/wine.csv}\n", first))
+    record(root)
+    assert reasons(root) == []
+    path.write_text(path.read_text().replace("passthrough_columns: [bottle_id]", "passthrough_columns: [alcohol]"))
+    assert {change.address: change.reasons for change in planned(root).changes} == {
+        "job.wine": (Reason.SPEC_CHANGED,),
+        "job.next": (Reason.UPSTREAM_RERUNS,),
+    }
+
+
+def test_real_apply_leaves_nothing_to_plan(write: Callable[..., None], root: Path, reconciler: Reconciler) -> None:
+    write()
+    assert reconciler("apply", "-workspace=prod", "-auto-approve").code == 0
+    said = reconciler("plan", "-workspace=prod", "-detailed-exitcode")
+    assert (said.code, said.out) == (0, "No changes. All 1 job is up to date.\n")
+    with (root / "data/wine.csv").open("a") as file:
+        file.write("\n")
+    assert reasons(root) == ["intake changed"]
+
+
 def spec_digest_of(root: Path) -> str:
     after = explain(Project(root, root / "state/reconciler.db", "prod"), "job.wine").after
     assert after is not None
