@@ -5,20 +5,22 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from reconciler.api.client import Client
-from reconciler.digests import Digests
+from reconciler.api.retry import Retry
 from reconciler.errors import ServiceError
 from reconciler.fingerprint import value_digest
-from reconciler.plan.planner import Observed
-from reconciler.plan.remote import Answers, Question, Remote, version_digest
+from reconciler.plan.remote import Answers, Question, version_digest
 from reconciler.project import Project
 from reconciler.scorer import open_scorer
+
+# Somebody waits for the plan, and nothing is lost by making it again.
+_BRIEF = Retry(tries=4, total_s=60.0)
 
 
 def answers(project: Project, endpoint: Mapping[str, Any], questions: Iterable[Question]) -> Answers:
     """Opens a client of the endpoint and asks. Raises Refused without a token, and ServiceError when there is no answer to go by."""
 
     async def asked() -> Answers:
-        async with open_scorer(project, endpoint, ()) as client:
+        async with open_scorer(project, endpoint, (), retry=_BRIEF) as client:
             return await ask(client, questions)
 
     return asyncio.run(asked())
@@ -35,19 +37,6 @@ async def ask(client: Client, questions: Iterable[Question]) -> Answers:
     if None in given.values():
         await _require_api(client)
     return given
-
-
-async def look(client: Client, remote: Remote, intake_file: str | None, output_file: str | None, digests: Digests) -> Observed:
-    """One instance as it is now, for who is about to submit it; an output that is no local file is None.
-
-    Raises ServiceError, also when the deployment or the dataset is gone, and OSError of local files.
-    """
-    given = await ask(client, remote.questions())
-    if gone := [question for question, digest in given.items() if digest is None]:
-        raise ServiceError(f"There is no {gone[0].kind} {gone[0].id}", "It was there when the plan was made. Make a new plan.", 404)
-    intake = remote.intake(given) if intake_file is None else await asyncio.to_thread(digests.of, intake_file)
-    output = None if output_file is None else await asyncio.to_thread(digests.of, output_file)
-    return Observed(intake, remote.model(given), output, remote.on_unknown)
 
 
 async def _answer(client: Client, question: Question) -> str | None:

@@ -127,7 +127,9 @@ def _survey(reading: Reading, target: Collection[str], replace: Collection[str],
     world = _world(reading, specs, instances, recorded)
     if world.problems:
         raise SpecInvalid(list(_placed(project.root, specs, world.problems)))
-    return Survey(snapshot, project.root, project.workspace, specs, recorded, world, decide(instances, recorded, world.observed, requested))
+    return Survey(
+        snapshot, project.root, project.workspace, specs, recorded, world, decide(instances, recorded, world.observed, requested, specs.remotes)
+    )
 
 
 def _world(reading: Reading, specs: Specs, instances: Sequence[Wanted], recorded: Mapping[str, Recorded]) -> World:

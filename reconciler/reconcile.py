@@ -78,7 +78,8 @@ def apply_plan(project: Project, plan: Plan, listen: Listener, *, manner: Manner
 
 async def _applied(project: Project, plan: Plan, store: Store, listen: Listener, manner: Manner, edges: Edges) -> list[Ended]:
     # Open runs are served too, wanted or not: the embedded service takes up every job that it was stopped in.
-    folders = {*plan.deployments, *(run.model["deployment"] for run in store.snapshot.open_runs(plan.workspace))}
+    open_runs = store.snapshot.open_runs(plan.workspace) if plan.endpoint is None else ()
+    folders = {*plan.deployments, *(run.model["deployment"] for run in open_runs)}
     async with edges.open_client(project, plan.endpoint, sorted(folders), manner.limits.requests) as client:
         try:
             async with _heartbeat(store):

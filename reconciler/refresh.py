@@ -74,10 +74,12 @@ def look_at_endpoint(
 
 def note_of_unknown(spec: Mapping[str, Any], on_unknown: OnUnknown) -> Diagnostic:
     """What is said of an intake that cannot be looked at."""
-    does = "so its delivered run is kept" if on_unknown == "keep" else "so it is rerun with every apply"
-    advice = "Give it an intake_version, your own word for the version of its rows: a new word reruns the job"
-    other = ", and on_unknown: rerun reruns it with every apply." if on_unknown == "keep" else ", and nothing else does."
-    detail = f"What a {spec['intake']['type']} intake holds is not known to this release, {does}. {advice}{other}"
+    does = "a run that was delivered is kept" if on_unknown == "keep" else "the job is rerun with every apply"
+    other = "; or write on_unknown: rerun, to score it with every apply." if on_unknown == "keep" else "."
+    detail = (
+        f"Whether the rows of this intake ({spec['intake']['type']}) have changed cannot be seen from here, so {does}. "
+        f"Give the job an intake_version, your own word for the version of its rows, and it is scored for each new word{other}"
+    )
     return Diagnostic("An intake cannot be looked at", detail, severity="warning")
 
 

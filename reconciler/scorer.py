@@ -5,16 +5,17 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from reconciler.api.access import find_access
-from reconciler.api.client import Client
+from reconciler.api.client import PATIENT, Client
+from reconciler.api.retry import Retry
 from reconciler.embedded import embedded_client
 from reconciler.project import Project
 
 
 def open_scorer(
-    project: Project, endpoint: Mapping[str, Any] | None, folders: Iterable[str], requests: int = 10
+    project: Project, endpoint: Mapping[str, Any] | None, folders: Iterable[str], requests: int = 10, retry: Retry = PATIENT
 ) -> AbstractAsyncContextManager[Client]:
     """`endpoint` are the workspace's raw settings, None for the embedded service over the model `folders`. Raises Refused without a token."""
     if endpoint is not None:
-        return Client(find_access(endpoint), requests=requests)
+        return Client(find_access(endpoint), requests=requests, retry=retry)
     storage = project.state.parent / f"{project.state.stem}.service" / project.workspace
     return embedded_client(project.root, storage, folders)

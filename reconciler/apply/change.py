@@ -132,7 +132,8 @@ class Doer:
         fingerprint = Fingerprint(after.fingerprint.spec, seen.intake_digest, seen.model_digest)
         if change.is_intake_known and fingerprint != after.fingerprint:
             raise Refused("The job changed since the plan was made", "Its intake or its model is not the one that was planned. Make a new plan.")
-        if not change.is_intake_known and change.before and _is_current(change.before, fingerprint, seen):
+        is_seen = change.intake_file is not None  # of what an upstream wrote elsewhere nobody knows that it is the same
+        if not change.is_intake_known and is_seen and change.before and _is_current(change.before, fingerprint, seen):
             return "unchanged", None
         if seen.intake_digest is None and change.intake_file is not None:
             raise Refused("The intake file does not exist", f"The upstream job did not write {change.intake_file}.")

@@ -2,10 +2,11 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from graphlib import TopologicalSorter
+from types import MappingProxyType
 from typing import NamedTuple
 
 from reconciler.plan.action import SCORES, Action, Reason
-from reconciler.plan.remote import OnUnknown
+from reconciler.plan.remote import OnUnknown, Remote
 from reconciler.state.lifecycle import Status
 from reconciler.state.record import Facts, Recorded
 
@@ -38,6 +39,7 @@ class Decision(NamedTuple):
 
 
 _NOTHING = Recorded("", None, None, None)
+_NO_REMOTES: Mapping[str, Remote] = MappingProxyType({})
 _AFTER_A_BAD_RUN = {Status.FAILED: Reason.LAST_RUN_FAILED, Status.ABORTED: Reason.LAST_RUN_ABORTED}
 
 
@@ -46,17 +48,22 @@ def decide(
     recorded: Mapping[str, Recorded],
     observed: Mapping[str, Observed],
     replace: Collection[str] = (),
+    remotes: Mapping[str, Remote] = _NO_REMOTES,
 ) -> list[Decision]:
-    """A decision for every address wanted or recorded, upstream jobs before those that read their outputs, no-ops included."""
+    """A decision for every address wanted or recorded, upstream jobs before those that read their outputs, no-ops included.
+
+    `remotes` are given where an endpoint scores: one job may then write a place, no local file, that another one reads.
+    """
     decisions: dict[str, Decision] = {}
-    rewritten: set[str] = set()  # outputs that a job before will write anew
+    rewritten: set[str] = set()  # places that a job before will write anew
     for instance in _upstream_first(wanted):
         address = instance.address
-        reruns_upstream = instance.intake_file in rewritten
+        remote = remotes[address] if remotes else None
+        reruns_upstream = instance.intake_file in rewritten or (remote is not None and remote.reads in rewritten)
         decision = _decide_one(instance, recorded.get(address, _NOTHING), observed[address], reruns_upstream, address in replace)
         decisions[address] = decision
-        if decision.action in SCORES and instance.output_file is not None:
-            rewritten.add(instance.output_file)
+        if decision.action in SCORES:
+            rewritten.update(place for place in (instance.output_file, remote and remote.writes) if place is not None)
     for address in recorded:
         if address not in decisions:
             decisions[address] = Decision(address, Action.FORGET, (Reason.NOT_DECLARED,))

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
+_TABLE = ("dataStoreId", "dataset", "catalog", "schema", "table")
+
 OnUnknown = Literal["keep", "rerun"]
 
 
@@ -28,6 +30,8 @@ class Remote(NamedTuple):
     dataset: str | None = None
     intake_digest: str | None = None
     on_unknown: OnUnknown | None = None
+    reads: str | None = None  # the place of its rows and of its output, where these are no local files
+    writes: str | None = None
 
     def questions(self) -> Iterator[Question]:
         if self.deployment is not None:
@@ -45,7 +49,8 @@ class Remote(NamedTuple):
 def remote_of(spec: Mapping[str, Any], intake_version: str | None, on_unknown: OnUnknown) -> Remote:
     """`spec` is an instance's, in a workspace with an endpoint."""
     deployment, model_digest = _model(spec)
-    return Remote(deployment, model_digest, *_intake(spec["intake"], intake_version, on_unknown))
+    intake, output = spec["intake"], spec["output"]
+    return Remote(deployment, model_digest, *_intake(intake, intake_version, on_unknown), _place(intake), _place(output))
 
 
 def _model(spec: Mapping[str, Any]) -> tuple[str | None, str | None]:
@@ -63,6 +68,13 @@ def _intake(intake: Mapping[str, Any], version: str | None, on_unknown: OnUnknow
         known = intake.get("datasetVersionId")
         return (None, version_digest(known), None) if known else (intake["datasetId"], None, None)
     return (None, None, on_unknown) if version is None else (None, _digest({"intakeVersion": version}), None)
+
+
+def _place(settings: Mapping[str, Any]) -> str | None:
+    """One text for one object or table; None for a local file, and for what cannot be told from the settings."""
+    if "url" in settings:
+        return str(settings["url"])
+    return repr([settings.get(key) for key in _TABLE]) if "table" in settings else None
 
 
 def version_digest(version_id: str) -> str:

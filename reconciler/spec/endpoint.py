@@ -11,17 +11,14 @@ from reconciler.spec.location import Root
 # The word for: where the official client would connect.
 AS_THE_CLIENT = "datarobot"
 
-_SECRET = re.compile(r"\$\{\s*env\.\w[\w-]*\s*\}")
+_SECRET = re.compile(r"\$\{\s*(env\.\w[\w-]*)\s*\}")
+# A path that begins so is not the project's to complete.
+_ELSEWHERE = ("~/", "${env.")
 _SCHEMES = ("Token", "Bearer")
 
-KEYS = ("endpoint", "token", "token_type", "ca_file", "connect_timeout", "read_timeout")
+KEYS = ("endpoint", "token", "token_type", "ca_file", "connect_timeout", "read_timeout", "allow_http")
 
 Wrong = tuple[str, str]  # the key, and the sentence; never the value, which may be a secret
-
-
-def is_secret_reference(value: Any) -> bool:
-    """Whether it is `${env.NAME}` and nothing else."""
-    return isinstance(value, str) and _SECRET.fullmatch(value) is not None
 
 
 def endpoint_settings(body: dict[str, Any], root: Root, wrong: list[Wrong]) -> dict[str, Any] | None:
@@ -36,7 +33,9 @@ def endpoint_settings(body: dict[str, Any], root: Root, wrong: list[Wrong]) -> d
     for key in ("connect_timeout", "read_timeout"):
         if key in settings:
             settings[key] = _seconds(settings[key])
-    if "ca_file" in settings:
+    if "token" in settings:
+        settings["token"] = _SECRET.sub(r"${\1}", settings["token"])
+    if "ca_file" in settings and not settings["ca_file"].startswith(_ELSEWHERE):
         settings["ca_file"] = root.absolute(settings["ca_file"])
     return settings
 
@@ -48,8 +47,10 @@ def _problems(settings: dict[str, Any]) -> Iterator[Wrong]:
         yield "endpoint", "endpoint must be an address such as https://app.datarobot.com/api/v2, or the word datarobot for the official client's own."
     elif _has_user(settings["endpoint"]):
         yield "endpoint", "An address holds no user and no password. Remove what stands before the @, and name the token: token: ${env.NAME}."
-    if "token" in settings and not is_secret_reference(settings["token"]):
+    if "token" in settings and not (isinstance(settings["token"], str) and _SECRET.fullmatch(settings["token"])):
         yield "token", "A token is never written down: name the environment variable that holds it, token: ${env.NAME}."
+    elif "token" in settings and settings.get("endpoint") == AS_THE_CLIENT:
+        yield "token", "A token of its own needs an endpoint of its own: name the address instead of datarobot, or leave the token out."
     if settings.get("token_type", "Token") not in _SCHEMES:
         yield "token_type", f"token_type must be one of {', '.join(_SCHEMES)}."
     if not (isinstance(file := settings.get("ca_file", "x"), str) and file):
@@ -57,6 +58,8 @@ def _problems(settings: dict[str, Any]) -> Iterator[Wrong]:
     for key in ("connect_timeout", "read_timeout"):
         if key in settings and _seconds(settings[key]) <= 0:
             yield key, f"{key} must be a number of seconds above 0, or a duration such as 30s."
+    if not isinstance(settings.get("allow_http", True), bool):
+        yield "allow_http", "allow_http must be true or false."
 
 
 def _is_address(endpoint: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import BeforeValidator, Field
 from pydantic.alias_generators import to_camel
 
 from reconciler import settings
@@ -12,14 +12,14 @@ from reconciler.options import Id, Options, Strict
 FilePath = Annotated[str, Field(pattern=r"^[^\x00]*[^\x00/]$")]
 
 
-def _duration(text: str) -> str:
+def _duration(value: Any) -> Any:
     """As it was written; raises ValueError with a sentence."""
-    if seconds(text) <= 0:
-        raise ValueError(f"{text!r} is no time at all. Write a duration above 0, such as 30m, or leave the key out.")
-    return text
+    if seconds(value if isinstance(value, str) else str(value)) <= 0:
+        raise ValueError(f"{value!r} is no time at all. Write a duration above 0, such as 30m, or leave the key out.")
+    return value
 
 
-Duration = Annotated[str, AfterValidator(_duration)]
+Duration = Annotated[str, BeforeValidator(_duration)]
 
 TARGETS = ("deployment", "deployment_id", "model_id", "model_package_id")
 

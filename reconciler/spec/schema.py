@@ -100,6 +100,7 @@ _ENTRIES: dict[str, Schema] = {
             },
             "connect_timeout": {**_SECONDS, "description": "Seconds, or a duration such as 5s."},
             "read_timeout": {**_SECONDS, "description": "Seconds, or a duration such as 1m."},
+            "allow_http": {"type": ["boolean", "null"], "description": "Whether the token may be sent unencrypted to another machine."},
         },
         "additionalProperties": False,
     },

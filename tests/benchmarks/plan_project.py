@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.apply.deliver import staging_path
-from reconciler.apply.request import request_body
+from reconciler.apply.request import embedded_body
 from reconciler.digests import Digests
 from reconciler.embedded import deployment_id
 from reconciler.fingerprint import file_digest, short_id, value_digest
@@ -123,7 +123,7 @@ def delivered_run(project: Project, number: int, address: str, instance: Instanc
         model_digest=model,
         deployment=instance.deployment,
         deployment_id=deployment,
-        request=request_body(instance.spec, deployment, project.root, staging),
+        request=embedded_body(instance.spec, deployment, project.root, staging),
         reasons=("never run",),
         intended_at=at,
         user="benchmark",

@@ -1,12 +1,14 @@
 """What is decided for every address: one table, then what reaches beyond one address."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
+from reconciler.fingerprint import value_digest
 from reconciler.plan.action import Action, Reason
 from reconciler.plan.planner import Decision, Observed, Wanted, decide
+from reconciler.plan.remote import Remote, remote_of
 from reconciler.state.record import Facts, Recorded
 
 DELIVERED = Facts("good", "delivered", "spec", "intake", "model", "out/a.csv", "output")
@@ -163,6 +165,22 @@ def test_new_chain_is_submitted_in_the_order_of_its_dependencies() -> None:
     assert [decision.address for decision in decide(chain, {}, world("a", "b", "c"))] == ["job.a", "job.b", "job.c"]
 
 
+@pytest.mark.parametrize(
+    ("reads", "actions"),
+    [
+        pytest.param("s3://lake/a.csv", [Action.RERUN, Action.RERUN], id="what the first one writes"),
+        pytest.param("s3://lake/b.csv", [Action.RERUN, Action.NO_OP], id="something else"),
+        pytest.param(None, [Action.RERUN, Action.NO_OP], id="what cannot be told"),
+    ],
+)
+def test_job_reruns_with_the_one_that_writes_its_rows_elsewhere(reads: str | None, actions: list[Action]) -> None:
+    jobs = [instance("a")._replace(output_file=None), instance("b", "a")._replace(intake_file=None)]
+    seen = {"job.a": Observed("intake", "model", "output"), "job.b": Observed(None, "model", "output", "keep")}
+    remotes = {"job.a": Remote("d", writes="s3://lake/a.csv"), "job.b": Remote("d", on_unknown="keep", reads=reads)}
+    decided = decide(jobs, delivered("a", "b"), seen, {"job.a"}, remotes)
+    assert [decision.action for decision in decided] == actions
+
+
 def test_job_that_only_waits_for_another_does_not_rerun_with_it() -> None:
     jobs = [instance("a"), instance("b", "a")]
     decided = decide(jobs, delivered("a", "b"), world("a", "b"), {"job.a"})
@@ -194,3 +212,38 @@ def test_long_chain_is_ordered_without_recursion() -> None:
 def test_jobs_without_dependencies_stay_in_their_order() -> None:
     decided = decide([instance("b"), instance("a")], delivered("z"), world("a", "b"))
     assert [decision.address for decision in decided] == ["job.b", "job.a", "job.z"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "remote"),
+    [
+        pytest.param({}, {"deployment": "d"}, id="a local file"),
+        pytest.param({"options": {"pinnedModelId": "m"}}, {"model_digest": "m"}, id="a pinned model"),
+        pytest.param({"modelId": "m"}, {"model_digest": "m"}, id="a model"),
+        pytest.param({"modelPackageId": "m"}, {"model_digest": "p"}, id="a package"),
+        pytest.param({"intake": {"type": "dataset", "datasetId": "x"}}, {"deployment": "d", "dataset": "x"}, id="a dataset"),
+        pytest.param(
+            {"intake": {"type": "dataset", "datasetId": "x", "datasetVersionId": "v"}}, {"deployment": "d", "intake_digest": "v"}, id="its version"
+        ),
+        pytest.param({"intake": {"type": "s3", "url": "u"}}, {"deployment": "d", "on_unknown": "keep", "reads": "u"}, id="an object"),
+        pytest.param(
+            {"output": {"type": "jdbc", "dataStoreId": "w", "table": "t"}},
+            {"deployment": "d", "writes": "['w', None, None, None, 't']"},
+            id="a table",
+        ),
+    ],
+)
+def test_what_an_endpoint_is_asked(spec: dict[str, Any], remote: dict[str, str]) -> None:
+    whole = {"intake": {"type": "localFile"}, "output": {"type": "localFile"}, "options": {}, **spec}
+    if not remote.keys() & {"model_digest"} or "options" in spec:
+        whole["deployment"] = "d"
+    digests = {"m": {"modelId": "m"}, "p": {"modelPackageId": "m"}, "v": {"datasetVersionId": "v"}}
+    expected = {key: value_digest(digests[value]) if key.endswith("digest") else value for key, value in remote.items()}
+    assert remote_of(whole, None, "keep") == Remote(**expected)  # type: ignore[arg-type]
+
+
+def test_an_intake_version_is_all_that_is_known_of_an_intake() -> None:
+    spec = {"deployment": "d", "intake": {"type": "s3", "url": "u"}, "output": {"type": "localFile"}, "options": {}}
+    first, second = remote_of(spec, "1", "rerun"), remote_of(spec, "2", "rerun")
+    assert (first.on_unknown, first.intake_digest) == (None, value_digest({"intakeVersion": "1"}))
+    assert first.intake_digest != second.intake_digest

@@ -257,6 +257,76 @@ def test_an_endpoint_keeps_its_environment_variables(loaded: Loaded, head: str) 
     assert loaded(head, workspace="prod").endpoint == {"endpoint": "https://app.example.com/${env.SITE}/api/v2"}
 
 
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        pytest.param("{}", None, id="nothing"),
+        pytest.param("{endpoint: , token: }", None, id="nulls"),
+        pytest.param("{endpoint: datarobot}", {"endpoint": "datarobot"}, id="where the official client would connect"),
+        pytest.param('{endpoint: "https://h/${var.month}"}', {"endpoint": "https://h/2026-10"}, id="a variable"),
+        pytest.param(
+            '{endpoint: "http://h", token: "${ env.T }", token_type: Bearer, allow_http: true}',
+            {"endpoint": "http://h", "token": "${env.T}", "token_type": "Bearer", "allow_http": True},
+            id="a token by its name",
+        ),
+        pytest.param(
+            "{endpoint: datarobot, connect_timeout: 30s, read_timeout: 1.5}",
+            {"endpoint": "datarobot", "connect_timeout": 30.0, "read_timeout": 1.5},
+            id="times",
+        ),
+    ],
+)
+def test_settings_of_an_endpoint(loaded: Loaded, head: str, written: str, read: dict[str, Any] | None) -> None:
+    assert loaded(head.replace('{endpoint: "https://app.example.com/${env.SITE}/api/v2"}', written), workspace="prod").endpoint == read
+
+
+@pytest.mark.parametrize(
+    ("written", "read"), [("certs/ca.pem", "ROOT/certs/ca.pem"), ("/etc/ca.pem", "/etc/ca.pem"), ("~/ca.pem", "~/ca.pem"), ("${env.CA}", "${env.CA}")]
+)
+def test_authorities_of_an_endpoint_are_a_file_of_the_project(loaded: Loaded, tmp_path: Path, written: str, read: str) -> None:
+    endpoint = loaded(f"workspaces: {{prod: {{endpoint: datarobot, ca_file: '{written}'}}}}\n", workspace="prod").endpoint
+    assert endpoint == {"endpoint": "datarobot", "ca_file": read.replace("ROOT", str(tmp_path))}
+
+
+def test_ids_of_an_endpoint_are_under_the_api_s_own_keys(loaded: Loaded, head: str, job: Callable[..., str]) -> None:
+    intake = "{type: jdbc, data_store: warehouse, credential: lake, table: t}"
+    text = head + job("a", replace={"{type: localFile, file: data/a.csv}": intake})
+    text += job("b", replace={"{type: localFile, file: data/b.csv}": "{type: dataset, dataset: customers}"})
+    first, second = loaded(text, workspace="prod").instances
+    assert first.spec["deployment"] == "616d01a8ddbd17fc2c75caf4"
+    assert first.spec["intake"] == {
+        "type": "jdbc",
+        "dataStoreId": "5f3c7a000000000000000001",
+        "credentialId": "6166c01ee91fb6641ecd28bd",
+        "table": "t",
+    }
+    assert second.spec["intake"] == {"type": "dataset", "datasetId": "60aa00000000000000000001"}
+
+
+@pytest.mark.parametrize("bound", ["models/churn", "a b", "..", "https://x"])
+def test_an_endpoint_knows_a_deployment_by_its_id(refused: Callable[..., Any], bound: str) -> None:
+    (diagnostic,) = refused(f"workspaces: {{prod: {{endpoint: datarobot}}}}\ndeployments: {{churn: {{prod: '{bound}'}}}}\n")
+    assert diagnostic.summary == "Invalid deployment"
+    assert "by its id" in diagnostic.detail
+
+
+@pytest.mark.parametrize(
+    ("lines", "metadata"),
+    [
+        pytest.param([], {}, id="nothing"),
+        pytest.param(["description: Churn", "tags: [a]"], {"description": "Churn", "tags": ["a"]}, id="for people"),
+        pytest.param(["timeouts: {queue: 30m, run: }"], {"timeouts": {"queue": "30m"}}, id="one timeout"),
+        pytest.param(["timeouts: {queue: 1m, run: 1h30m, total: 2d}"], {"timeouts": {"queue": "1m", "run": "1h30m", "total": "2d"}}, id="all"),
+        pytest.param(["retries: 0"], {"retries": 0}, id="no retries"),
+        pytest.param(["on_unknown: rerun"], {}, id="what is for the plan alone"),
+    ],
+)
+def test_what_the_scorer_never_sees(loaded: Loaded, head: str, job: Callable[..., str], lines: list[str], metadata: dict[str, Any]) -> None:
+    (plain,), (instance,) = loaded(head + job()).instances, loaded(head + job("a", *lines)).instances
+    assert instance.metadata == metadata
+    assert (instance.digest, instance.spec) == (plain.digest, plain.spec)
+
+
 def test_only_deployments_bound_in_the_workspace_are_known(loaded: Loaded, head: str) -> None:
     assert loaded(head).deployments == {"churn": "models/churn"}
     assert sorted(loaded(head, workspace="prod").deployments) == ["churn", "credit"]

@@ -51,6 +51,8 @@ GOOD: dict[str, dict[str, Any]] = {
     "for_each over a mapping": {"for_each": {"a": {"x": 1}}},
     "tags as a list": {"tags": ["a"], "description": "b", "depends_on": []},
     "tags as a mapping": {"tags": {"a": "b"}},
+    "how an apply goes about it": {"timeouts": {"queue": "30m", "total": "2h"}, "retries": 3, "onUnknown": "keep"},
+    "a block in a variable": {"timeouts": "${var.times}"},
     "s3 with an id": {"intake_settings": {**S3, "credential_id": "x", "endpointUrl": "http://localhost"}},
     "s3 with a name": {"intakeSettings": {**S3, "credential": "lake"}, "intake_settings": ...},
     "a table": {"output_settings": {**JDBC, "schema": "s", "statement_type": "insert_update", "where_columns": ["a"], "updateColumns": ["b"]}},
@@ -96,9 +98,14 @@ BAD: dict[str, dict[str, Any]] = {
     "a text for for_each": {"for_each": "a"},
     "a number as a tag": {"tags": {"a": 1}},
     "a text for depends_on": {"depends_on": "a"},
+    "too many retries": {"retries": 11},
+    "an unknown timeout": {"timeouts": {"all": "1m"}},
+    "a number for a duration": {"timeouts": {"run": 30}},
+    "another word for on_unknown": {"on_unknown": "ask"},
 }
 SECTIONS = """\
-variables: {n: {default: 3}, columns: {default: [a]}, on: {default: true}, type: {default: localFile}, intake: {default: {type: localFile, file: x}}}
+variables: {n: {default: 3}, columns: {default: [a]}, on: {default: true}, type: {default: localFile}, intake: {default: {type: localFile, file: x}},
+            times: {default: {run: 5m}}}
 credentials: {lake: {local: {type: s3}}}
 data_stores: {w: {local: w}}
 datasets: {c: {local: c.csv}}
@@ -142,6 +149,11 @@ def test_what_the_loader_refuses_the_schema_refuses(write: Callable[..., Path], 
         "variables: {a: {defalt: 3}}\n",
         "workspaces: {prod: {endpint: x}}\n",
         "workspaces: {prod: {endpoint: x}}\n",
+        "workspaces: {prod: {endpoint: datarobot, token: x}}\n",
+        "workspaces: {prod: {endpoint: datarobot, token: '${var.x}'}}\n",
+        "workspaces: {prod: {endpoint: datarobot, token_type: Basic}}\n",
+        "workspaces: {prod: {endpoint: datarobot, ca_file: 3}}\n",
+        "workspaces: {prod: {endpoint: datarobot, read_timeout: 0}}\n",
         "deployments: {a: m}\n",
         "deployments: {a: {local: {x: 1}}}\n",
         "datasets: {a: {local: [x]}}\n",
@@ -153,7 +165,16 @@ def test_a_section_refused_by_the_loader_is_refused_by_the_schema(write: Callabl
     assert not is_valid(text)
 
 
-@pytest.mark.parametrize("text", ["", "jobs:\n", "variables: {a: {default: {b: [1]}}}\n", "workspaces: {prod: , dev: {endpoint: '${env.X}'}}\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "jobs:\n",
+        "variables: {a: {default: {b: [1]}}}\n",
+        "workspaces: {prod: , dev: {endpoint: '${env.X}'}}\n",
+        "workspaces: {prod: {endpoint: 'https://h', allow_http: false, token: '${env.T}', ca_file: ca.pem, connect_timeout: 5, read_timeout: 1m}}\n",
+    ],
+)
 def test_a_section_taken_by_the_loader_is_taken_by_the_schema(write: Callable[..., Path], text: str) -> None:
     load(write(text))
 
