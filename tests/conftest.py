@@ -37,7 +37,7 @@ def reconciler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Ca
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """`reconciler serve` for every project of the session whose workspace is over the network."""
-    with served(tmp_path_factory.mktemp("server")) as running:
+    with served(tmp_path_factory.mktemp("server"), 300 + int(os.environ.get("RECONCILER_KILL_ROUNDS", "0"))) as running:
         yield running
 
 

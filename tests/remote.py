@@ -57,7 +57,7 @@ class Server:
 
 
 @contextlib.contextmanager
-def served(root: Path, deployments: int = 2000, *arguments: str) -> Iterator[Server]:
+def served(root: Path, deployments: int = 300, *arguments: str) -> Iterator[Server]:
     """The folders are links to one model: what counts is that each is a deployment of its own."""
     (root / "specs").mkdir(parents=True)
     shutil.copytree(SOURCE / MODEL, root / "model")

@@ -115,7 +115,7 @@ def test_a_paused_holder_that_was_succeeded_writes_nothing_more(where: tuple[str
             gate.set()
             born.send(signal.SIGCONT)
             assert ended(born) == 1
-            assert "taken over" in born.err
+            assert where is UPLOAD or "taken over" in born.err  # whose job was made anew hears first that the old one was aborted
         assert not [request for request in proxy.requests[before:] if request.method == "POST"]
         remote.check_settled(expected)
 
