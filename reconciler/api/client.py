@@ -61,6 +61,11 @@ class Client:
         """The service's clock minus ours by its last answer, to a second; None while no answer had a date."""
         return self._connection.server_offset
 
+    @property
+    def read_s(self) -> float:
+        """How long a service may take for an answer, in seconds."""
+        return self._connection.read_s
+
     def server_now(self) -> datetime | None:
         """The time by the service's own clock, to a second or two; None while no answer had a date."""
         return self._connection.server_now()

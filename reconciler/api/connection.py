@@ -37,6 +37,7 @@ class Connection:
 
     def __init__(self, access: Access, transport: httpx.AsyncBaseTransport | None, requests: int, pause: Pause, retry: Retry) -> None:
         self._token = access.token
+        self.read_s = access.read_s
         self._timeout = httpx.Timeout(access.read_s, connect=access.connect_s, pool=None)
         self._http = httpx.AsyncClient(
             base_url=access.endpoint.rstrip("/") + "/",
