@@ -1,13 +1,14 @@
 """The house for tests: a project with the shipped specs, the program as a child process, the service's own list of jobs."""
 
 import asyncio
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 from reconciler.embedded import embedded_client
 
@@ -29,12 +30,48 @@ def copy_specs(root: Path) -> Path:
     return root
 
 
-def child(*args: str, cwd: Path) -> "subprocess.Popen[str]":
+def child(*args: str, cwd: Path, stdin: int = subprocess.DEVNULL) -> "subprocess.Popen[str]":
     """A Python child with our interpreter; for what must be a process of its own."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RECONCILER_")}
     return subprocess.Popen(
-        [sys.executable, *args], cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, *args], cwd=cwd, env=environment, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
+
+
+class Holding:
+    """A process of its own that holds the lock of a state (see holding.py); it is killed at the end, if it is still there."""
+
+    def __init__(self, state: Path, **variables: str) -> None:
+        command = [sys.executable, str(Path(__file__).parent / "holding.py"), str(state)]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])), **variables}
+        self.process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.first = self.answer()
+
+    def answer(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        return dict(json.loads(self.process.stdout.readline()))
+
+    def tell(self, step: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(step + "\n")
+        self.process.stdin.flush()
+
+    def do(self, step: str) -> dict[str, Any]:
+        self.tell(step)
+        return self.answer()
+
+    def end(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()  # the rest of what it says is of no interest
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        with self.process:
+            pass
 
 
 # Root may read and write everything, whatever the permissions; this drops what makes it so (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH).

@@ -20,6 +20,7 @@ ROOMS: dict[str, set[str]] = {
     "plan": {"state"},
     "embedded": {"api", "service"},
     "scorer": {"api", "embedded"},
+    "settling": {"api.schema", "apply", "scorer", "state", "wanted"},
     "serving": {"embedded", "service"},
     "wanted": {"plan", "spec", "state", "embedded", "engine.capability"},
     "refresh": {"plan", "state"},
@@ -30,7 +31,7 @@ ROOMS: dict[str, set[str]] = {
     "sight": {"answers", "api", "apply", "plan", "refresh", "state"},
     "reconcile": {"api", "apply", "embedded", "plan", "scorer", "sight", "state"},
     "view": {"apply.event", "plan", "state"},
-    "cli": {"apply.event", "apply.flight", "plan", "planning", "reconcile", "serving", "spec", "state", "view", "wanted"},
+    "cli": {"apply.event", "apply.flight", "plan", "planning", "reconcile", "serving", "settling", "spec", "state", "view", "wanted"},
     "__main__": {"cli"},
 }
 # Each of these libraries is met in the rooms named and nowhere else.

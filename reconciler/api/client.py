@@ -9,19 +9,20 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
 
 from reconciler.api import rows
 from reconciler.api.access import Access
-from reconciler.api.answer import NO_API, content, is_html, parsed
+from reconciler.api.answer import NO_API, content, is_html
 from reconciler.api.connection import Connection, Pause
 from reconciler.api.retry import Retry
-from reconciler.api.schema import Account, Dataset, Deployment, Job, Page, Version, id_in
+from reconciler.api.schema import Account, Dataset, Deployment, Job, Page, Tolerant, Version, id_in
 from reconciler.errors import InDoubt, ServiceError, UploadCut
 
+_Answer = TypeVar("_Answer", bound=Tolerant)
 PATIENT = Retry()
 _UPLOAD_SECONDS = 600.0  # the official client's, as the next one
 _DOWNLOAD_SECONDS = 660.0
@@ -68,14 +69,14 @@ class Client:
         """`POST batchPredictions/`, once. Raises InDoubt when nobody knows whether it made a job; any other ServiceError: surely none was made."""
         answer = await self._connection.submit("batchPredictions/", json=body, headers={"Idempotency-Key": key})
         try:
-            return parsed(Job, answer)
+            return self._connection.parsed(Job, answer)
         except ServiceError as error:
             if job_id := id_in(answer.headers.get("Location")):
                 return Job(id=job_id, status="INITIALIZING")
             raise InDoubt(error.summary, error.detail) from None
 
     async def job(self, job_id: str) -> Job:
-        return parsed(Job, await self._connection.ask("GET", _job(job_id)))
+        return await self._read(Job, _job(job_id))
 
     async def jobs(self, **filters: str | Sequence[str]) -> AsyncIterator[Job]:
         """Every job that matches, newest first, page after page. A filter with several values (`status`) takes a job that has one of them.
@@ -86,7 +87,7 @@ class Client:
         given: set[str] = set()
         followed: set[str] = set()
         while True:
-            page = parsed(Page, answer)
+            page = self._connection.parsed(Page, answer)
             for job in page.data:
                 if job.id not in given:
                     given.add(job.id)
@@ -107,25 +108,27 @@ class Client:
                 raise
 
     async def deployment(self, deployment_id: str) -> Deployment:
-        return parsed(Deployment, await self._connection.ask("GET", f"deployments/{quote(deployment_id, safe='')}/"))
+        return await self._read(Deployment, f"deployments/{quote(deployment_id, safe='')}/")
 
     async def dataset(self, dataset_id: str) -> Dataset:
-        return parsed(Dataset, await self._connection.ask("GET", f"datasets/{quote(dataset_id, safe='')}/"))
+        return await self._read(Dataset, f"datasets/{quote(dataset_id, safe='')}/")
 
     async def version(self) -> Version:
-        return parsed(Version, await self._connection.ask("GET", "version/"))
+        return await self._read(Version, "version/")
 
     async def creator(self) -> str | None:
         """The user id of whose token this is, as in a job's `created_by`; None where the service does not say."""
         try:
-            return parsed(Account, await self._connection.ask("GET", "account/info/")).uid
+            return (await self._read(Account, "account/info/")).uid
         except ServiceError as error:
             if error.status != 404:
                 raise
             return None
 
-    async def upload(self, job: Job, path: Path, on_sent: Callable[[int], None]) -> None:
+    async def upload(self, job: Job, path: Path, on_sent: Callable[[int], None], part_size: int = rows.PART) -> None:
         """The rows of a job, as the file has them; `on_sent` is told how many of its bytes went out so far.
+
+        A job of `multipart` intake gets them in parts of some `part_size` bytes.
 
         Raises UploadCut when nobody knows how much arrived; ServiceError with the status when the service refused it (409: an upload has begun
         before; 422: unusable data), and without one when the file cannot be read, or changed meanwhile.
@@ -138,7 +141,7 @@ class Client:
                 await self._send(place, _media_type(job), file, rows.Part(0, file.size), on_sent)
                 return
             dialect = job.job_spec.get("csvSettings") or {}
-            parts = file.parts(dialect.get("quotechar") or '"', _codec(_encoding(job)))
+            parts = file.parts(dialect.get("quotechar") or '"', _codec(_encoding(job)), part_size)
             number = 0
             while part := await asyncio.to_thread(next, parts, None):
                 await self._send_part(f"{place}part/{number}/", _media_type(job), file, part, on_sent, intake.get("async") is False)
@@ -163,6 +166,9 @@ class Client:
             raise ServiceError("The download was cut short", f"GET {path}: {type(error).__name__}: {error}.") from error
         finally:
             await answer.aclose()
+
+    async def _read(self, kind: type[_Answer], path: str) -> _Answer:
+        return self._connection.parsed(kind, await self._connection.ask("GET", path))
 
     async def _send_part(
         self, place: str, media_type: str, file: rows.Rows, part: rows.Part, on_sent: Callable[[int], None], is_repeatable: bool

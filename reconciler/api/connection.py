@@ -8,18 +8,21 @@ import asyncio
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
 from reconciler.api.access import Access
-from reconciler.api.answer import is_clear_refusal, refusal_detail
+from reconciler.api.answer import NO_API, is_clear_refusal, is_html, parsed, refusal_detail
 from reconciler.api.retry import RETRIED, Retry, http_date, retry_after
+from reconciler.api.schema import Tolerant
 from reconciler.errors import InDoubt, Refused, ServiceError, UploadCut
 from reconciler.version import VERSION
 
+_Answer = TypeVar("_Answer", bound=Tolerant)
 Pause = Callable[[float], Awaitable[None]]
 
 _UNCONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
@@ -54,7 +57,10 @@ class Connection:
 
     def path(self, link: str) -> str:
         """A link of an answer, as a path below the endpoint: behind a proxy, a server may not know how it is called. Raises ServiceError."""
-        url = httpx.URL(link)
+        try:
+            url = httpx.URL(link)
+        except httpx.InvalidURL:
+            raise ServiceError("A link of the service is no address", f"It is {self._masked(link[:200])!r}.") from None
         path, root = url.raw_path.decode("ascii"), self._http.base_url.path
         if url.is_relative_url and not link.startswith("/"):
             return link
@@ -85,14 +91,20 @@ class Connection:
 
         return await self._persistently(f"GET {path}", send)
 
+    def parsed(self, kind: type[_Answer], answer: httpx.Response) -> _Answer:
+        """Raises ServiceError."""
+        try:
+            return parsed(kind, answer)
+        except ServiceError as error:
+            raise ServiceError(error.summary, self._masked(error.detail)) from None
+
     async def submit(self, path: str, **request: Any) -> httpx.Response:
         """One POST. Raises InDoubt, or ServiceError when surely nothing was done."""
-        async with self._slots:
-            return await self._once("POST", path, InDoubt, lambda: request)
+        return await self._once("POST", path, InDoubt, lambda: request, self._slots)
 
     async def upload(self, method: str, path: str, request: Callable[[], dict[str, Any]], read_s: float) -> httpx.Response:
         """Once. Raises UploadCut, or ServiceError when the service refused it. `request` makes what to send, anew for each connection."""
-        return await self._once(method, path, UploadCut, lambda: {"timeout": self._patient(read_s), **request()})
+        return await self._once(method, path, UploadCut, lambda: {"timeout": self._patient(read_s), **request()}, nullcontext())
 
     async def pause(self, failures: int) -> bool:
         """Waits before something is sent again; False when it has failed often enough."""
@@ -101,18 +113,28 @@ class Connection:
             await self._pause(wait)
         return wait is not None
 
-    async def _once(self, method: str, path: str, doubt: type[InDoubt] | type[UploadCut], request: Callable[[], dict[str, Any]]) -> httpx.Response:
+    async def _once(
+        self,
+        method: str,
+        path: str,
+        doubt: type[InDoubt] | type[UploadCut],
+        request: Callable[[], dict[str, Any]],
+        slot: AbstractAsyncContextManager[None],
+    ) -> httpx.Response:
         what = f"{method} {path}"
 
         async def send() -> httpx.Response:
             try:
-                return await self._http.request(method, path, **request())
+                async with slot:
+                    return await self._http.request(method, path, **request())
             except _UNSENT:
                 raise
             except httpx.HTTPError as error:
                 raise doubt(f"No answer to {what}", self._masked(_said(error))) from error
 
         answer = await self._persistently(what, send, is_sent_once=True)
+        if answer.is_success and is_html(answer):
+            raise doubt(f"The answer to {what} is a web page", NO_API)
         if answer.is_success:
             return answer
         error = self._refusal(what, answer)

@@ -134,7 +134,7 @@ class Tracking:
         try:
             await self._send(job)
         except ServiceError as error:
-            if error.status != 409 or not self.is_reattached:
+            if error.status not in (409, 422) or not self.is_reattached:
                 raise
             await self._check_arrived()
         if not await self.has_intake(self.run):

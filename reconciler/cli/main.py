@@ -24,11 +24,14 @@ COMMANDS = {
     "why": "reconciler.cli.why:why",
     "schema": "reconciler.cli.schema:schema",
     "serve": "reconciler.cli.serve:serve",
+    "force-unlock": "reconciler.cli.force_unlock:force_unlock",
     "version": "reconciler.cli.version:version",
 }
 STATE_COMMANDS = {
     "list": "reconciler.cli.state:list_addresses",
     "show": "reconciler.cli.state:show_address",
+    "adopt": "reconciler.cli.settle:adopt",
+    "resubmit": "reconciler.cli.settle:resubmit",
 }
 
 
@@ -60,7 +63,7 @@ def cli(chdir: str | None) -> None:
 
 @cli.group("state", cls=Group, lazy=STATE_COMMANDS, context_settings=_HELP)
 def state() -> None:
-    """Look at what the state records."""
+    """Look at what the state records, and settle what is in doubt."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -75,7 +75,8 @@ class _File:
         self._end = 0
         with suppress(OSError):  # a file system without locks: then it is removed once it was read
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _sync_folder(path.parent)
+        with suppress(OSError):  # or one whose folders cannot be synchronised
+            _sync_folder(path.parent)
 
     def reserve(self, size: int) -> None:
         try:

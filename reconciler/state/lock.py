@@ -35,6 +35,10 @@ class Lock:
     recovered: tuple[str, ...] = ()
     replayed: int = 0
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return (self.taken_from, *self.recovered) if self.taken_from else self.recovered
+
     @classmethod
     def take(cls, db: Any, command: str, since: str, now_s: float, watch: "Watch") -> Self:
         """Inside a write transaction. Raises StateLocked."""

@@ -207,6 +207,10 @@ class Snapshot:
         """The latest good run of every address, by address."""
         return self._runs("id IN (SELECT current_run FROM instances WHERE workspace = ?) ORDER BY address", workspace)
 
+    def run_of_job(self, job_id: str) -> Run | None:
+        """The run that has this job, in whatever workspace."""
+        return next(iter(self._runs("job_id = ?", job_id)), None)
+
     def open_runs(self, workspace: str) -> list[Run]:
         """Runs of an apply that is going on, or that was interrupted; oldest first."""
         wanted = ", ".join(f"'{status}'" for status in sorted(OPEN))

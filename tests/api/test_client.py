@@ -96,6 +96,35 @@ def test_jobs_are_listed_page_after_page() -> None:
     assert seen == [{"orderBy": "-created", "deploymentId": "d1"}, {"offset": "2"}, {"offset": "4"}]
 
 
+def test_job_that_moved_to_the_next_page_is_listed_once() -> None:
+    def service(request: httpx.Request) -> httpx.Response:
+        numbers, following = ((1, 2), None) if "offset" in request.url.params else ((0, 1), f"{ENDPOINT}/batchPredictions/?offset=2")
+        return httpx.Response(200, json={"next": following, "data": [{**JOB, "id": f"j{number}"} for number in numbers]})
+
+    assert [job.id for job in ask(service, every_job)] == ["j0", "j1", "j2"]
+
+
+def test_pages_that_lead_in_a_circle_are_an_error() -> None:
+    error = refused(answering(200, json={"next": f"{ENDPOINT}/batchPredictions/?offset=2", "data": []}), every_job)
+    assert error.summary == "The service's list of jobs does not end"
+
+
+@pytest.mark.parametrize("link", ["https://evil.example.com/elsewhere/", "http://host:port/api/v2/batchPredictions/", "/batchPredictions/"])
+def test_link_that_leads_out_of_the_api_is_not_followed(link: str) -> None:
+    assert refused(answering(200, json={"next": link, "data": []}), every_job).status is None
+
+
+def test_id_cannot_lead_to_another_address() -> None:
+    seen = []
+
+    def service(request: httpx.Request) -> httpx.Response:
+        seen.append(request.url.raw_path)
+        return httpx.Response(404)
+
+    assert refused(service, lambda client: client.job("../deployments/d1?x=#")).status == 404
+    assert seen == [b"/api/v2/batchPredictions/..%2Fdeployments%2Fd1%3Fx%3D%23/"]
+
+
 def test_list_without_jobs_is_empty() -> None:
     assert ask(answering(200, json={"count": 0, "next": None, "previous": None, "data": []}), every_job) == []
 

@@ -1,0 +1,90 @@
+"""Runs that are in doubt, settled by the user. The rule here: one is moved only on somebody's word, and never to a job that is another run's.
+
+A run is in doubt while it is `intended`: its submission may have made a job or not. An apply looks for the job itself; where the service's list is
+not clear, only the user can tell.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from reconciler.api.schema import Job
+from reconciler.apply.deliver import discard
+from reconciler.apply.request import is_job_of
+from reconciler.digests import Digests
+from reconciler.errors import Refused, ServiceError
+from reconciler.project import Project
+from reconciler.scorer import open_scorer
+from reconciler.state.lifecycle import Status
+from reconciler.state.record import Run
+from reconciler.state.snapshot import Snapshot
+from reconciler.state.store import Store, now, timestamp
+from reconciler.wanted import configuration_key, read_specs
+
+Note = Callable[[str], None]
+
+
+def run_in_doubt(snapshot: Snapshot, workspace: str, address: str) -> Run:
+    """Raises Refused when there is nothing to settle."""
+    known = snapshot.recorded(workspace).get(address)
+    run = snapshot.run(known.latest.id) if known and known.latest else None
+    if run is None:
+        raise Refused(f"No run of {address}", "`reconciler state list` names the jobs that the state knows.")
+    if run.job_id is not None:
+        raise Refused(
+            f"The run of {address} is not in doubt",
+            f"Its job is {run.job_id}, and it is {run.status}." + (" Run apply to go on with it." if run.is_open else ""),
+        )
+    if run.status is not Status.INTENDED:
+        raise Refused(f"The run of {address} is not in doubt", f"It was {run.status}. Run apply to submit it anew.")
+    return run
+
+
+def adopt_job(project: Project, address: str, job_id: str, *, is_forced: bool, lock_timeout_s: float, note: Note) -> Run:
+    """Give the run in doubt the job that its submission made; the next apply tracks it. Raises Refused, ServiceError, StateError."""
+    with _settling(project, "state adopt", lock_timeout_s, note) as store:
+        run = run_in_doubt(store.snapshot, project.workspace, address)
+        other = store.snapshot.run_of_job(job_id)
+        if other is not None:
+            raise Refused(f"Job {job_id} belongs to another run", f"It is the job of {other.address}, run {other.id}, which is {other.status}.")
+        job = asyncio.run(_job(project, store.snapshot, job_id))
+        if not is_forced and not is_job_of(job, run.request):
+            raise Refused(
+                f"Job {job_id} is not a job of {address}",
+                "Its spec on the service is not the one that was sent. Check the id; -force adopts the job all the same.",
+            )
+        return store.move(run, Status.SUBMITTED, job_id=job.id, submitted_at=timestamp(now()))
+
+
+def end_without_job(project: Project, address: str, *, lock_timeout_s: float, note: Note) -> Run:
+    """End the run in doubt; the next apply submits it anew. Raises Refused, StateError."""
+    with _settling(project, "state resubmit", lock_timeout_s, note) as store:
+        run = run_in_doubt(store.snapshot, project.workspace, address)
+        ended = store.move(run, Status.ABORTED, status_details="Settled by hand: no job was made.", ended_at=timestamp(now()))
+        if run.staging:
+            discard(project.root / run.staging)
+        return ended
+
+
+@contextmanager
+def _settling(project: Project, command: str, lock_timeout_s: float, note: Note) -> Iterator[Store]:
+    if not project.state.exists():
+        raise Refused("There is no state yet", f"Nothing is recorded at {project.state}.")
+    with Store(project.state) as store, store.locked(command, lock_timeout_s, note) as lock:
+        for text in lock.notes:
+            note(text)
+        yield store
+
+
+async def _job(project: Project, snapshot: Snapshot, job_id: str) -> Job:
+    digests = Digests(project.root, snapshot.witnesses())
+    specs = read_specs(project, snapshot, configuration_key(project, digests))
+    # The embedded service takes up every job that it was stopped in, so it needs the models of all of them.
+    folders = {*specs.folders, *(run.model["deployment"] for run in snapshot.open_runs(project.workspace))}
+    async with open_scorer(project, specs.endpoint, sorted(folders)) as client:
+        try:
+            return await client.job(job_id)
+        except ServiceError as error:
+            if error.status != 404:
+                raise
+            raise Refused(f"The service knows no job {job_id}", "Check the id and the workspace.") from None
