@@ -1,6 +1,4 @@
-"""An apply beside a stranger, who begins to write to the state just when the first run is to become STATUS, and never ends. Run as a program by
-test_trouble.py: `python besieged.py STATUS`.
-"""
+"""An apply beside a stranger, who begins to write when the first run is to become STATUS. Run as a program: `python besieged.py STATUS`."""
 
 import sqlite3
 import sys
