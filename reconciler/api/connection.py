@@ -34,13 +34,17 @@ _ROOT = "/api/v2/"
 
 
 class Connection:
-    """`requests` bounds the control requests in flight; streams are not counted."""
+    """`requests` bounds the control requests in flight; streams are not counted. Raises Refused for an endpoint or a `verify` that is none."""
 
     def __init__(self, access: Access, transport: httpx.AsyncBaseTransport | None, requests: int, pause: Pause, retry: Retry) -> None:
         self._token = access.token
         self._timeout = httpx.Timeout(access.read_s, connect=access.connect_s, pool=None)
+        try:
+            root = httpx.URL(access.endpoint.rstrip("/") + "/")
+        except httpx.InvalidURL as error:
+            raise Refused("The endpoint is not an address", f"{error}") from None
         self._http = httpx.AsyncClient(
-            base_url=access.endpoint.rstrip("/") + "/",
+            base_url=root,
             transport=transport,
             timeout=self._timeout,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=requests, keepalive_expiry=_IDLE_SECONDS),
