@@ -99,10 +99,11 @@ class Client:
                     yield job
             if page.next is None:
                 return
-            if page.next in followed:
-                raise ServiceError("The service's list of jobs does not end", f"Its pages lead back to {page.next}.")
-            followed.add(page.next)
-            answer = await self._connection.ask("GET", self._connection.path(page.next))
+            following = self._connection.path(page.next)
+            if following in followed:
+                raise ServiceError("The service's list of jobs does not end", "Its pages lead in a circle.")
+            followed.add(following)
+            answer = await self._connection.ask("GET", following)
 
     async def abort(self, job_id: str) -> None:
         """`DELETE batchPredictions/{id}/`; a job that is gone or has ended is as good as aborted."""
