@@ -6,10 +6,13 @@ the world ─ observed ──┘                          each step durable in t
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any, Literal
 
 from reconciler.api.client import Client
@@ -24,7 +27,7 @@ from reconciler.apply.runner import Runner
 from reconciler.apply.watch import FAR, NEAR, Wait, Watch
 from reconciler.digests import Digests
 from reconciler.embedded import deployment_id
-from reconciler.errors import Interrupted, PlanStale, ReconcilerError, ServiceError, StateUnwritable, Stopped
+from reconciler.errors import Interrupted, PlanStale, ReconcilerError, ServiceError, Stopped
 from reconciler.plan.plan import Plan
 from reconciler.project import Project
 from reconciler.scorer import open_scorer
@@ -60,9 +63,8 @@ def apply_plan(project: Project, plan: Plan, listen: Listener, *, manner: Manner
     """Do exactly what the plan says. A job that fails is one of the results; what stops everything is raised."""
     manner, edges = manner or Manner(), edges or Edges()
     with edges.open_store(project.state) as store, store.locked("apply", manner.lock_timeout_s, lambda text: listen(Noted(text))) as lock:
-        for text in (lock.taken_from, *lock.recovered):
-            if text:
-                listen(Noted(text))
+        for text in lock.notes:
+            listen(Noted(text))
         if (store.snapshot.lineage, store.snapshot.serial - lock.replayed) != (plan.lineage, plan.serial):
             raise PlanStale("The state changed since the plan was made", "Another apply has written to it. Run the command again for a new plan.")
         if not plan.changes:
@@ -80,7 +82,14 @@ async def _applied(project: Project, plan: Plan, store: Store, listen: Listener,
     # Open runs are served too, wanted or not: the embedded service takes up every job that it was stopped in.
     open_runs = store.snapshot.open_runs(plan.workspace) if plan.endpoint is None else ()
     folders = {*plan.deployments, *(run.model["deployment"] for run in open_runs)}
-    async with edges.open_client(project, plan.endpoint, sorted(folders), manner.limits.requests) as client:
+    with _hurrying(store):
+        return await _attended(project, plan, store, listen, manner, edges, sorted(folders))
+
+
+async def _attended(
+    project: Project, plan: Plan, store: Store, listen: Listener, manner: Manner, edges: Edges, folders: Sequence[str]
+) -> list[Ended]:
+    async with edges.open_client(project, plan.endpoint, folders, manner.limits.requests) as client:
         try:
             async with _heartbeat(store):
                 return await _done(project, plan, store, client, listen, manner.limits, edges)
@@ -135,13 +144,31 @@ async def _stopped(plan: Plan, store: Store, client: Client, manner: Manner) -> 
     return Stopped("Interrupted", "\n".join([said, *going, again]))
 
 
+@contextmanager
+def _hurrying(store: Store) -> Iterator[None]:
+    """From the first Ctrl-C on, a write waits for no other program; then asyncio's own handler cancels what goes on."""
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def hurry(number: int, frame: FrameType | None) -> None:
+        store.hurry()
+        before(number, frame)
+
+    signal.signal(signal.SIGINT, hurry)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @asynccontextmanager
 async def _heartbeat(store: Store) -> AsyncIterator[None]:
     async def beat() -> None:
         while True:
             await asyncio.sleep(_HEARTBEAT_S)
-            with suppress(StateUnwritable):  # the next write tells; a heartbeat alone is no reason to stop
-                store.beat()
+            store.beat()
 
     async with asyncio.TaskGroup() as group:
         heart = group.create_task(beat())

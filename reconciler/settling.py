@@ -6,11 +6,12 @@ not clear, only the user can tell.
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 
+from reconciler.api.client import Client
 from reconciler.api.schema import Job
 from reconciler.apply.deliver import discard
-from reconciler.apply.request import is_job_of
+from reconciler.apply.request import is_job_of, uploads
 from reconciler.digests import Digests
 from reconciler.errors import Refused, ServiceError
 from reconciler.project import Project
@@ -24,18 +25,18 @@ from reconciler.wanted import configuration_key, read_specs
 Note = Callable[[str], None]
 
 
-def run_in_doubt(snapshot: Snapshot, workspace: str, address: str) -> Run:
-    """Raises Refused when there is nothing to settle."""
+def run_in_doubt(snapshot: Snapshot, workspace: str, address: str, *, may_have_job: bool = False) -> Run:
+    """`may_have_job`: nobody may know either whether all rows of its job have arrived. Raises Refused when there is nothing to settle."""
     known = snapshot.recorded(workspace).get(address)
     run = snapshot.run(known.latest.id) if known and known.latest else None
     if run is None:
         raise Refused(f"No run of {address}", "`reconciler state list` names the jobs that the state knows.")
-    if run.job_id is not None:
+    if run.job_id is not None and not (may_have_job and run.is_open and uploads(run.request) and run.uploaded_at is None):
         raise Refused(
             f"The run of {address} is not in doubt",
             f"Its job is {run.job_id}, and it is {run.status}." + (" Run apply to go on with it." if run.is_open else ""),
         )
-    if run.status is not Status.INTENDED:
+    if not run.is_open:
         raise Refused(f"The run of {address} is not in doubt", f"It was {run.status}. Run apply to submit it anew.")
     return run
 
@@ -59,8 +60,11 @@ def adopt_job(project: Project, address: str, job_id: str, *, is_forced: bool, l
 def end_without_job(project: Project, address: str, *, lock_timeout_s: float, note: Note) -> Run:
     """End the run in doubt; the next apply submits it anew. Raises Refused, StateError."""
     with _settling(project, "state resubmit", lock_timeout_s, note) as store:
-        run = run_in_doubt(store.snapshot, project.workspace, address)
-        ended = store.move(run, Status.ABORTED, status_details="Settled by hand: no job was made.", ended_at=timestamp(now()))
+        run = run_in_doubt(store.snapshot, project.workspace, address, may_have_job=True)
+        if run.job_id is not None:
+            asyncio.run(_aborted(project, store.snapshot, run.job_id))
+        said = "no job was made" if run.job_id is None else "its job does not count"
+        ended = store.move(run, Status.ABORTED, status_details=f"Settled by hand: {said}.", ended_at=timestamp(now()))
         if run.staging:
             discard(project.root / run.staging)
         return ended
@@ -77,14 +81,22 @@ def _settling(project: Project, command: str, lock_timeout_s: float, note: Note)
 
 
 async def _job(project: Project, snapshot: Snapshot, job_id: str) -> Job:
-    digests = Digests(project.root, snapshot.witnesses())
-    specs = read_specs(project, snapshot, configuration_key(project, digests))
-    # The embedded service takes up every job that it was stopped in, so it needs the models of all of them.
-    folders = {*specs.folders, *(run.model["deployment"] for run in snapshot.open_runs(project.workspace))}
-    async with open_scorer(project, specs.endpoint, sorted(folders)) as client:
+    async with _service(project, snapshot) as client:
         try:
             return await client.job(job_id)
         except ServiceError as error:
             if error.status != 404:
                 raise
             raise Refused(f"The service knows no job {job_id}", "Check the id and the workspace.") from None
+
+
+async def _aborted(project: Project, snapshot: Snapshot, job_id: str) -> None:
+    async with _service(project, snapshot) as client:
+        await client.abort(job_id)
+
+
+def _service(project: Project, snapshot: Snapshot) -> AbstractAsyncContextManager[Client]:
+    specs = read_specs(project, snapshot, configuration_key(project, Digests(project.root, snapshot.witnesses())))
+    # The embedded service takes up every job that it was stopped in, so it needs the models of all of them.
+    folders = {*specs.folders, *(run.model["deployment"] for run in snapshot.open_runs(project.workspace))}
+    return open_scorer(project, specs.endpoint, sorted(folders))

@@ -314,7 +314,8 @@ def test_intake_version_is_the_fingerprint_of_what_cannot_be_looked_at(write: Ca
 
 def test_job_reruns_with_the_one_that_writes_its_rows_to_the_cloud(write: Callable[..., None], root: Path, served: Program) -> None:
     first = f"    output_settings: {S3}\n"
-    second = f"  next:\n    deployment: wine\n    depends_on: [wine]\n    intake_settings: {S3}\n    output_settings: {{type: localFile, path: out/n.csv}}\n"
+    second = f"  next:\n    deployment: wine\n    depends_on: [wine]\n    intake_settings: {S3}\n"
+    second += "    output_settings: {type: localFile, path: out/n.csv}\n"
     write(more=second)
     path = root / "specs/jobs.yaml"
     path.write_text(path.read_text().replace("    output_settings: {type: localFile, path: out/wine.csv}\n", first))

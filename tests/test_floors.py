@@ -20,7 +20,7 @@ ROOMS: dict[str, set[str]] = {
     "plan": {"state"},
     "embedded": {"api", "service"},
     "scorer": {"api", "embedded"},
-    "settling": {"api.schema", "apply", "scorer", "state", "wanted"},
+    "settling": {"api", "apply", "scorer", "state", "wanted"},
     "serving": {"embedded", "service"},
     "wanted": {"plan", "spec", "state", "embedded", "engine.capability"},
     "refresh": {"plan", "state"},

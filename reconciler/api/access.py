@@ -61,9 +61,11 @@ def find_access(settings: Mapping[str, Any], environ: Mapping[str, str] = os.env
     given = {key: _filled(key, value, environ) for key, value in settings.items() if value is not None}
     endpoint = str(given.get("endpoint", OFFICIAL)).strip()
     home = home or Path.home()
+    if endpoint != OFFICIAL:
+        _check_endpoint(endpoint, given)
     source = _official(given, environ, home) if endpoint == OFFICIAL else _of_endpoint(endpoint, given, environ, home)
+    _check_endpoint(source.endpoint or "", given)
     options = dict(source.options) | given
-    _check_endpoint(source.endpoint or "", may_be_plain=given.get("allow_http") is True)
     return Access(
         endpoint=source.endpoint or "",
         token=(source.token or "").strip(),
@@ -163,14 +165,14 @@ def _filled(key: str, value: Any, environ: Mapping[str, str]) -> Any:
     return _REFERENCE.sub(lambda match: environ[match[1]], value)
 
 
-def _check_endpoint(endpoint: str, may_be_plain: bool) -> None:
+def _check_endpoint(endpoint: str, given: Mapping[str, Any]) -> None:
     """Raises Refused."""
     url = _split(endpoint)
     if url is None or url.scheme.lower() not in _PORTS or not url.hostname or url.query or url.fragment:
         raise Refused("The endpoint is not an address", f"{_shown(endpoint)}: needed is one such as https://app.datarobot.com/api/v2.")
     if "@" in url.netloc:
         raise Refused("The endpoint holds a user or a password", f"{_shown(endpoint)}: the API knows its users by their tokens alone; leave it out.")
-    if url.scheme.lower() == "http" and not _is_loopback(url.hostname) and not may_be_plain:
+    if url.scheme.lower() == "http" and not _is_loopback(url.hostname) and given.get("allow_http") is not True:
         raise Refused(
             "The token would be sent in the clear",
             f"{_shown(endpoint)} is not https. Where nobody else is on the network in between, set allow_http: true in the workspace.",

@@ -61,6 +61,11 @@ class Client:
         """The service's clock minus ours by its last answer, to a second; None while no answer had a date."""
         return self._connection.server_offset
 
+    @property
+    def read_s(self) -> float:
+        """How long a service may take for an answer, in seconds."""
+        return self._connection.read_s
+
     def server_now(self) -> datetime | None:
         """The time by the service's own clock, to a second or two; None while no answer had a date."""
         return self._connection.server_now()
@@ -94,10 +99,11 @@ class Client:
                     yield job
             if page.next is None:
                 return
-            if page.next in followed:
-                raise ServiceError("The service's list of jobs does not end", f"Its pages lead back to {page.next}.")
-            followed.add(page.next)
-            answer = await self._connection.ask("GET", self._connection.path(page.next))
+            following = self._connection.path(page.next)
+            if following in followed:
+                raise ServiceError("The service's list of jobs does not end", "Its pages lead in a circle.")
+            followed.add(following)
+            answer = await self._connection.ask("GET", following)
 
     async def abort(self, job_id: str) -> None:
         """`DELETE batchPredictions/{id}/`; a job that is gone or has ended is as good as aborted."""

@@ -5,6 +5,7 @@ nothing was sent then.
 """
 
 import asyncio
+import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -33,13 +34,18 @@ _ROOT = "/api/v2/"
 
 
 class Connection:
-    """`requests` bounds the control requests in flight; streams are not counted."""
+    """`requests` bounds the control requests in flight; streams are not counted. Raises Refused for an endpoint or a `verify` that is none."""
 
     def __init__(self, access: Access, transport: httpx.AsyncBaseTransport | None, requests: int, pause: Pause, retry: Retry) -> None:
         self._token = access.token
+        self.read_s = access.read_s
         self._timeout = httpx.Timeout(access.read_s, connect=access.connect_s, pool=None)
+        try:
+            root = httpx.URL(access.endpoint.rstrip("/") + "/")
+        except httpx.InvalidURL as error:
+            raise Refused("The endpoint is not an address", f"{error}") from None
         self._http = httpx.AsyncClient(
-            base_url=access.endpoint.rstrip("/") + "/",
+            base_url=root,
             transport=transport,
             timeout=self._timeout,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=requests, keepalive_expiry=_IDLE_SECONDS),
@@ -68,7 +74,7 @@ class Connection:
             _, found, rest = path.partition(beginning)
             if found:
                 return rest
-        raise ServiceError("A link of the service leads out of the API", f"{url.copy_with(username='', password='')} is not below {root}.")
+        raise ServiceError("A link of the service leads out of the API", f"{self._masked(path[:200])} is not below {root}.")
 
     async def ask(self, method: str, path: str, **request: Any) -> httpx.Response:
         """Only for what is safe to repeat. Raises ServiceError for every answer that is no success."""
@@ -201,11 +207,18 @@ def _said(error: Exception) -> str:
 
 
 def _is_passing(error: Exception) -> bool:
-    return isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol) and not _is_untrusted(error)
+    if isinstance(error, httpx.UnsupportedProtocol) or _is_untrusted(error) or _is_nobodys_name(error):
+        return False
+    return isinstance(error, httpx.TransportError)
 
 
 def _is_untrusted(error: BaseException) -> bool:
     return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error))
+
+
+def _is_nobodys_name(error: BaseException) -> bool:
+    """The host's name is known not to be; one that could not be looked up may be there in a moment."""
+    return any(isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME for cause in _causes(error))
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -60,6 +60,7 @@ class Runner:
         async with self.adoption.turn(run):
             job = await self.adoption.job_of(run) if run.job_id is None else None
             if job_id := run.job_id or (job.id if job else None):
+                self.store.check_lock()
                 await self.client.abort(job_id)
             self._end(run, Status.ABORTED, why)
 
@@ -72,7 +73,8 @@ class Runner:
                 run = await self._track(run, job, timeouts, is_reattached=is_reattached and job is None)
             return await self._deliver(run)
         except UploadCut as error:
-            await self.client.abort((self._as_recorded(run)).job_id or "")
+            self.store.check_lock()  # a successor may be tracking this very job
+            await self.client.abort(self._as_recorded(run).job_id or "")
             self._end(self._as_recorded(run), Status.ABORTED, _why(error))
             raise
         except (ScoringError, DeliveryError, ServiceError) as error:
@@ -154,7 +156,7 @@ class Runner:
             return True
         if not downloads(run.request):
             return False
-        again = await download(self.client, await self.client.job(run.job_id or ""), staging)
+        again = await download(self.client, await self.client.job(run.job_id or ""), staging, lambda size: None)
         return again.digest == run.output_digest and await asyncio.to_thread(deliver, staging, final, again.digest)
 
     # Ending

@@ -33,6 +33,10 @@ _GRACE_S = 5.0
 # Lines that every log has (batch-prediction-api.md §1.4); the others say what went wrong.
 _USUAL = ("Job created by", "Job submitted at", "Job started processing at", "Job done processing at")
 _LOG_LINES = 5
+# What a service says of rows that it cannot use: 413 too many, 406 and 415 no CSV, 409 not wanted, 422 not readable.
+_REFUSED = frozenset({406, 409, 413, 415, 422})
+# An upload in doubt is given up when its job, without waiting for others, has not moved for so long.
+_STUCK_S = 60.0
 _TABLES = frozenset({"jdbc", "snowflake", "synapse", "bigquery"})
 
 _T = TypeVar("_T")
@@ -69,6 +73,8 @@ class Tracking:
     began: float = field(default_factory=time.monotonic)
     started: float | None = None
     unknown_since: float | None = None
+    sent: int = 0  # bytes of the intake
+    completed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def scored(self) -> tuple[Job, Staged | None]:
         """The completed job and, where its output is a local file, the whole staged file.
@@ -90,6 +96,8 @@ class Tracking:
                 if downloads(self.run.request) and fetch is None and (job.links.download or status is Status.SCORED):
                     fetch = errands.begin(self._fetch())
                 if status is Status.SCORED:
+                    await self._acknowledged(upload)
+                    self.completed.set()
                     if fetch is not None:
                         return job, await self._in_time(errands.or_fail(fetch))
                     return job, await asyncio.to_thread(inspect, self._staging()) if self.run.staging else None
@@ -130,56 +138,86 @@ class Tracking:
     # Rows up
 
     async def _upload(self) -> None:
+        """Raises UploadCut when it is not proven that all rows arrived, ScoringError when they were refused."""
         job = self.job or await self.client.job(self.run.job_id or "")
+        size = (await asyncio.to_thread((self.root / self.run.intake["file"]).stat)).st_size
         try:
-            await self._send(job)
-        except ServiceError as error:
-            if error.status not in (409, 422) or not self.is_reattached:
+            await self._send(job, size)
+        except UploadCut as cut:
+            if self.sent < size:
                 raise
-            await self._check_arrived()
+            await self._prove(size, cut)
+        except ServiceError as error:
+            if self.is_reattached and error.status in (409, 422):
+                await self._prove(size, UploadCut("The upload was cut", f"An apply was killed while it uploaded the rows of job {job.id}."))
+            elif error.status in _REFUSED:
+                await self.client.abort(job.id)
+                raise ScoringError("The intake was refused", as_written(error.detail, self.root)) from None
+            else:
+                raise
         if not await self.has_intake(self.run):
+            await self.client.abort(job.id)
             raise ScoringError("The intake changed while it was uploaded", "What is scored is unknown, so it is not delivered. Run apply again.")
         self.run = self.store.uploaded(self.run)
 
-    async def _send(self, job: Job) -> None:
-        path = self.root / self.run.intake["file"]
-        size = max(1, (await asyncio.to_thread(path.stat)).st_size)
-
+    async def _send(self, job: Job, size: int) -> None:
         def sent(count: int) -> None:
-            self.listen(Progressed(self.run.address, job.id, "UPLOADING", 100 * count / size, 0, time.monotonic() - self.began))
+            self.sent = count
+            self.listen(Progressed(self.run.address, job.id, "UPLOADING", 100 * count / max(1, size), 0, time.monotonic() - self.began))
 
+        self.store.check_lock()  # rows of ours would spoil the job that a successor feeds
+        path = self.root / self.run.intake["file"]
         try:
             await self.client.upload(job, path, sent)
         except UploadCut as cut:
-            # A service that kept nothing takes it again; any other one says that an upload has begun.
+            before = self.sent
             try:
-                await self.client.upload(job, path, sent)
+                await self.client.upload(job, path, sent)  # a service that kept nothing takes it again
             except ServiceError:
+                self.sent = max(before, self.sent if self.sent < size else before)
                 raise cut from None
-        except FileNotFoundError:
-            raise ScoringError("The intake changed while it was uploaded", f"{self.run.intake['file']} is gone.") from None
 
-    async def _check_arrived(self) -> None:
-        """An earlier apply has begun the upload: it counts only if every byte is known to have been read. Raises UploadCut and InDoubt."""
-        job = await self.client.job(self.run.job_id or "")
-        size = (await asyncio.to_thread((self.root / self.run.intake["file"]).stat)).st_size
-        if job.status == "COMPLETED" and job.job_intake_size == size:
-            return
+    async def _prove(self, size: int, cut: UploadCut) -> None:
+        """Only a completed job that has read as many bytes as the file has proves that they arrived. Raises UploadCut and InDoubt."""
+        sign, since = None, time.monotonic()
+        while True:
+            job = await self.watch.news(self.run.job_id or "")
+            if job.status == "COMPLETED" and job.job_intake_size == size:
+                return
+            if sign != (sign := (job.status, job.scored_rows, job.percentage_completed, job.job_intake_size, job.queue_position)):
+                since = time.monotonic()
+            is_stuck = not job.queued and time.monotonic() - since > _STUCK_S
+            if job.is_terminal or is_stuck:
+                break
         if self.run.request["outputSettings"]["type"] in _TABLES and job.scored_rows:
             detail = (
-                f"Its upload was begun by an apply that was killed, and job {job.id} has scored {job.scored_rows} rows into a table. "
+                f"{cut.detail} Nobody knows whether all of them arrived, and it has scored {job.scored_rows} rows into a table. "
                 "Look at both, then say\n"
-                f"  reconciler state resubmit '{self.run.address}'\nwhen the rows of the table were dealt with."
+                f"  reconciler state resubmit '{self.run.address}'\nwhen the rows in the table were dealt with."
             )
-            raise InDoubt("Nobody knows whether the whole intake has arrived", detail)
-        raise UploadCut("The upload was cut", f"An apply was killed while it uploaded, so nobody knows what job {job.id} would score.")
+            raise InDoubt("The upload was cut", detail)
+        raise cut
 
     async def _settled(self, upload: "asyncio.Task[None] | None") -> None:
-        """If it was the upload that ended the job, raises what the upload has met; bad rows are the job's own affair."""
-        if upload is not None:
-            await asyncio.wait({upload}, timeout=_GRACE_S)
-            if upload.done() and isinstance(upload.exception(), UploadCut):
-                upload.result()
+        """If it was the upload that ended the job, raises UploadCut; bad rows are the job's own affair."""
+        if upload is None:
+            return
+        before = self.sent
+        await asyncio.wait({upload}, timeout=_GRACE_S)
+        if upload.done() and isinstance(upload.exception(), UploadCut):
+            upload.result()
+        if not upload.done() and self.sent == before:
+            raise UploadCut("The upload was cut", f"Job {self.run.job_id} ended before all of its rows were sent.")
+
+    async def _acknowledged(self, upload: "asyncio.Task[None] | None") -> None:
+        """The service has completed the job: it has the rows, though its answer may not have come. Raises UploadCut when they were not even sent."""
+        if upload is None or upload.done():
+            return
+        await asyncio.wait({upload}, timeout=self.client.read_s)
+        if not upload.done():
+            size = (await asyncio.to_thread((self.root / self.run.intake["file"]).stat)).st_size
+            await self._prove(size, UploadCut("The upload was cut", f"Job {self.run.job_id} ended before all of its rows were sent."))
+            self.run = self.store.uploaded(self.run)
 
     # The result down
 
@@ -190,7 +228,7 @@ class Tracking:
             cut: ServiceError | None = None
             staged: Staged | None = None
             try:
-                staged = await download(self.client, job, self._staging())
+                staged = await self._received(job)
             except ServiceError as error:
                 cut = error
             job = await self.client.job(job.id)
@@ -207,6 +245,26 @@ class Tracking:
             if attempt > 1:
                 await self.watch.pause(attempt)
         raise cut or ServiceError("The result cannot be fetched", f"Job {job.id} has scored; run apply again to fetch its result.")
+
+    async def _received(self, job: Job) -> Staged:
+        """What comes, unless nothing comes though the job has completed. Raises ServiceError."""
+        received = 0
+
+        def receive(size: int) -> None:
+            nonlocal received
+            received = size
+
+        async def silence() -> None:
+            await self.completed.wait()
+            before = -1
+            while before != received:
+                before = received
+                await asyncio.sleep(self.client.read_s)
+            raise ServiceError("The download was cut short", f"Nothing came for {self.client.read_s:g} s though job {job.id} had completed.")
+
+        async with _Errands() as errands:
+            errands.begin(silence())
+            return await errands.or_fail(download(self.client, job, self._staging(), receive))
 
     def _staging(self) -> Path:
         return self.root / (self.run.staging or "")

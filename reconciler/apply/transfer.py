@@ -19,7 +19,7 @@ from reconciler.fingerprint import Hasher
 _BLOCK = 1 << 20
 
 
-async def download(client: Client, job: Job, staging: Path) -> Staged:
+async def download(client: Client, job: Job, staging: Path, on_received: Callable[[int], None]) -> Staged:
     """Everything that the service sends, from the beginning, into `staging`. Raises ServiceError when it is cut, DeliveryError."""
     hasher, size, block = Hasher(), 0, bytearray()
     try:
@@ -29,6 +29,7 @@ async def download(client: Client, job: Job, staging: Path) -> Staged:
                     block += chunk
                     if len(block) >= _BLOCK:
                         size += len(block)
+                        on_received(size)
                         await _in_thread(_write, file, bytes(block), hasher)
                         block.clear()
             await _in_thread(_write, file, bytes(block), hasher)

@@ -2,17 +2,18 @@
 
 import os
 import signal
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 import click
 
+from reconciler.cli.approval import ask
 from reconciler.cli.command import Command, option
+from reconciler.cli.lock import lock_options
 from reconciler.cli.plan import plan_options
 from reconciler.cli.session import Session, give, open_session, say, spec_options, state_options
-from reconciler.errors import Refused
+from reconciler.errors import PlanStale, Refused
 from reconciler.plan.plan import Plan
 
 if TYPE_CHECKING:
@@ -38,12 +39,14 @@ if TYPE_CHECKING:
     show_default=True,
     help="What Ctrl-C does to jobs in flight: let them go on, for the next apply to take up, or abort them.",
 )
+@lock_options
 @plan_options
 @spec_options
 @state_options
 def apply(
     auto_approve: bool,
     parallelism: int,
+    lock_timeout: float,
     max_in_flight: int,
     max_in_flight_per_deployment: int,
     on_interrupt: Literal["detach", "cancel"],
@@ -76,12 +79,18 @@ def apply(
     from reconciler.view.plan import plan_text
 
     session = open_session(state, workspace, no_color, var, var_file)
-    plan = make_plan(session.project, target=target, replace=replace)
-    give(plan_text(plan, session.out, limit=None if verbose else 100), nl=False)
-    if plan.is_applyable and not auto_approve:
-        _ask(plan, session)
-    limits = Limits(parallelism, max_in_flight, max_in_flight_per_deployment)
-    return _do(plan, session, Manner(limits, on_interrupt=on_interrupt))
+    manner = Manner(Limits(parallelism, max_in_flight, max_in_flight_per_deployment), lock_timeout, on_interrupt)
+    while True:
+        plan = make_plan(session.project, target=target, replace=replace)
+        give(plan_text(plan, session.out, limit=None if verbose else 100), nl=False)
+        if plan.is_applyable and not auto_approve:
+            _ask(plan, session)
+        try:
+            return _do(plan, session, manner)
+        except PlanStale as error:
+            if not auto_approve:
+                raise
+            say(f"Note: {error.summary} Another plan is made.")
 
 
 def _do(plan: Plan, session: Session, manner: "Manner") -> int:
@@ -96,18 +105,15 @@ def _do(plan: Plan, session: Session, manner: "Manner") -> int:
 
 
 def _ask(plan: Plan, session: Session) -> None:
-    """Only the literal `yes` goes on. Raises Refused."""
-    if not sys.stdin.isatty():
-        raise Refused(
-            "The plan needs approval, and nobody can be asked", "Standard input is no terminal. Give -auto-approve to apply without asking."
-        )
+    """Raises Refused."""
     where = "" if plan.workspace == "local" else f' in workspace "{plan.workspace}"'
-    question = session.err(f"Do you want to perform these actions{where}?", "bold")
-    say(f"\n{question}\n  reconciler will perform the actions described above.\n  Only 'yes' will be accepted to approve.\n")
-    say("  " + session.err("Enter a value: ", "bold"), nl=False)
-    if sys.stdin.readline().strip() != "yes":
-        raise Refused("Apply cancelled", "Nothing was submitted.")
-    say("")
+    ask(
+        session,
+        f"Do you want to perform these actions{where}?",
+        "reconciler will perform the actions described above.",
+        Refused("Apply cancelled", "Nothing was submitted."),
+        "-auto-approve",
+    )
 
 
 @contextmanager

@@ -10,7 +10,7 @@ def ask(session: Session, question: str, explanation: str, refused: Refused, wit
     """Raises `refused` for any other answer; `without_asking` is the flag that approves beforehand."""
     if not sys.stdin.isatty():
         raise Refused(
-            f"{question.removesuffix('?')}: nobody can be asked", f"Standard input is no terminal. Give {without_asking} to go on without asking."
+            "This needs approval, and nobody can be asked", f"Standard input is no terminal. Give {without_asking} to go on without asking."
         )
     say(f"\n{session.err(question, 'bold')}\n  {explanation}\n  Only 'yes' will be accepted to approve.\n")
     say("  " + session.err("Enter a value: ", "bold"), nl=False)

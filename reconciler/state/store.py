@@ -5,7 +5,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from itertools import chain, repeat
@@ -55,7 +55,7 @@ class Store:
         """Raises StateCorrupt, StateNewer, StateUnwritable."""
         self.path = path
         self._clock = clock
-        self._patience_s = patience_s
+        self.patience_s = patience_s
         self._timer = timer or Timer()
         self._stale_s = stale_s
         self._lock: Lock | None = None
@@ -70,7 +70,7 @@ class Store:
             open_snapshot(self.path).close()  # says what is wrong with the file before anything is written
             db = _connect(self.path)
             if migrations.pending(db):
-                with _immediate(db.conn, self.path, lambda: self._patience_s):
+                with _immediate(db.conn, self.path, lambda: self.patience_s):
                     migrations.apply(db)
         except sqlite3.OperationalError as error:
             raise _unwritable(self.path, error) from None
@@ -151,7 +151,7 @@ class Store:
 
     def hurry(self) -> None:
         """From now on no write waits long for another program's; a signal handler may call it."""
-        self._patience_s = min(self._patience_s, _HURRIED_S)
+        self.patience_s = min(self.patience_s, _HURRIED_S)
 
     def unlock(self, holder: str) -> str:
         """Take the lock from whoever holds it under this id; returns who that was. Its next write is refused. Raises Refused."""
@@ -306,8 +306,15 @@ class Store:
             self._held().check(self._db)
             yield
 
-    def _transaction(self, patience_s: float | None = None) -> AbstractContextManager[None]:
-        return _immediate(self._db.conn, self.path, lambda: self._patience_s if patience_s is None else patience_s)
+    @contextmanager
+    def _transaction(self, patience_s: float | None = None) -> Iterator[None]:
+        try:
+            with _immediate(self._db.conn, self.path, lambda: self.patience_s if patience_s is None else patience_s):
+                yield
+        except StateUnwritable:
+            if patience_s is None:
+                self.hurry()  # many runs may meet the same trouble, and an apply that stops waits for it once
+            raise
 
     # Caches: no lock, no serial; losing them costs time only
 

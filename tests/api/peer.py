@@ -7,6 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from reconciler.api.access import Access
+from reconciler.api.client import Client
+from reconciler.errors import ServiceError
+
+TOKEN = "s3cr3t-t0ken"
 Script = Callable[["Asked"], Awaitable[None]]
 LIMIT_SECONDS = 60.0  # a safety net
 
@@ -107,6 +112,26 @@ async def half(asked: Asked) -> None:
     """Takes half of the body, and breaks the connection."""
     await asked.reader.readexactly(int(asked.header("Content-Length") or 0) // 2)
     asked.writer.transport.abort()
+
+
+def asking(
+    question: Callable[[Client], Awaitable[Any]], *scripts: Script, waits: list[float] | None = None, read_s: float = LIMIT_SECONDS
+) -> tuple[Any, Peer]:
+    """What a client gets from a server of these scripts, be it a ServiceError. Its pauses take no time; `waits` is told what they would have been."""
+
+    async def pause(seconds: float) -> None:
+        if waits is not None:
+            waits.append(seconds)
+
+    async def asked() -> tuple[Any, Peer]:
+        async with peer(*scripts) as there, Client(Access(there.endpoint, TOKEN, read_s=read_s), pause=pause) as client:
+            try:
+                return await question(client), there
+            except ServiceError as error:
+                return error, there
+
+    outcome: tuple[Any, Peer] = run(asked())
+    return outcome
 
 
 def run(question: Awaitable[Any]) -> Any:

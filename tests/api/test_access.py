@@ -206,6 +206,13 @@ def test_named_file_that_is_missing_is_refused(tmp_path: Path) -> None:
     assert found({"endpoint": "datarobot"}, {**ENVIRON, "DATAROBOT_CONFIG_FILE": "/no/such/file"}, tmp_path) is None
 
 
+@pytest.mark.parametrize("endpoint", ["https://1.2.3.400/api/v2", "https://ex\x00ample.com/api/v2"])
+def test_address_of_no_host_is_refused(endpoint: str) -> None:
+    with pytest.raises(Refused) as caught:
+        Client(Access(endpoint, TOKEN))
+    assert caught.value.summary == "The endpoint is not an address"
+
+
 @pytest.mark.parametrize("content", [None, "no certificate"])
 def test_authorities_that_cannot_be_read_are_refused(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "ca.pem"

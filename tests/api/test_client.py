@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -200,6 +202,27 @@ def test_no_answer_is_an_error_without_a_status(kind: type[Exception], tries: st
     assert error.summary == "No answer to GET batchPredictions/j1/"
     assert error.detail.startswith(f"{kind.__name__}: Connection refused.{tries}")
     assert error.status is None
+
+
+@pytest.mark.parametrize(
+    ("cause", "tries"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), 1),
+        (socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"), 10),
+        (ssl.SSLCertVerificationError("self-signed certificate"), 1),
+        (ConnectionRefusedError("Connection refused"), 10),
+    ],
+)
+def test_what_will_not_pass_is_tried_once(cause: OSError, tries: int) -> None:
+    seen = []
+
+    def service(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        raise httpx.ConnectError(str(cause)) from cause
+
+    for question in (lambda client: client.job("j1"), lambda client: client.submit({}, "run-1")):
+        assert type(refused(service, question)) is ServiceError
+    assert len(seen) == 2 * tries
 
 
 @pytest.mark.parametrize("status", [204, 202, 404, 409])

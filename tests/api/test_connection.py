@@ -10,13 +10,12 @@ from email.utils import format_datetime
 from typing import Any
 
 import pytest
-from api.peer import Asked, Peer, Script, answering, nothing, peer, run, silence
+from api.peer import TOKEN, Asked, Peer, Script, answering, asking, nothing, peer, run, silence
 
 from reconciler.api.access import Access
 from reconciler.api.client import Client
 from reconciler.errors import InDoubt, ServiceError
 
-TOKEN = "s3cr3t-t0ken"
 BODY = json.dumps({"id": "j1", "status": "RUNNING", "links": {"self": "http://inner:8080/api/v2/batchPredictions/j1/"}}).encode()
 FOUND = answering(200, BODY)
 Question = Callable[[Client], Awaitable[Any]]
@@ -28,24 +27,6 @@ async def the_job(client: Client) -> Any:
 
 async def submission(client: Client) -> Any:
     return await client.submit({"deploymentId": "d1"}, "run-1")
-
-
-def asking(question: Question, *scripts: Script, waits: list[float] | None = None, read_s: float = 30.0) -> tuple[Any, Peer]:
-    """What came of it, an error too, and the server."""
-
-    async def pause(seconds: float) -> None:
-        if waits is not None:
-            waits.append(seconds)
-
-    async def question_peer() -> tuple[Any, Peer]:
-        async with peer(*scripts) as there, Client(Access(there.endpoint, TOKEN, read_s=read_s), pause=pause) as client:
-            try:
-                return await question(client), there
-            except ServiceError as error:
-                return error, there
-
-    outcome: tuple[Any, Peer] = run(question_peer())
-    return outcome
 
 
 async def cut(asked: Asked) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api.peer import Asked, Peer, Script, answering, half, nothing, peer, run
+from api.peer import Asked, Script, answering, asking, half, nothing, peer, run
 
 from reconciler.api.access import Access
 from reconciler.api.client import Client
@@ -26,21 +26,6 @@ def job(multipart: bool = False, is_async: bool = True, **links: str) -> Job:
     intake = {"type": "localFile", "multipart": multipart, "async": is_async}
     spec = {"intakeSettings": intake, "csvSettings": {"encoding": "latin_1", "quotechar": '"', "delimiter": ","}}
     return Job.model_validate({"id": "j1", "status": "RUNNING", "links": links, "jobSpec": spec})
-
-
-def asking(question: Callable[[Client], Awaitable[Any]], *scripts: Script) -> tuple[Any, Peer]:
-    async def pause(seconds: float) -> None:
-        pass
-
-    async def question_peer() -> tuple[Any, Peer]:
-        async with peer(*scripts) as there, Client(Access(there.endpoint, "s3cr3t"), pause=pause) as client:
-            try:
-                return await question(client), there
-            except ServiceError as error:
-                return error, there
-
-    outcome: tuple[Any, Peer] = run(question_peer())
-    return outcome
 
 
 def keeping(bodies: list[bytes], status: int = 202) -> Script:

@@ -369,6 +369,17 @@ def test_signal_handler_can_shorten_the_wait_that_is_going_on(path: Path, new_ru
         store.intend(new_run(), {})
 
 
+def test_apply_waits_once_for_what_many_runs_meet(path: Path, new_run: NewRun) -> None:
+    with Store(path, patience_s=0.5) as store, store.locked("apply"):
+        with stranger(path):
+            store.beat()
+            assert store.patience_s == 0.5
+            with pytest.raises(StateUnwritable):
+                store.intend(new_run(), {})
+        assert store.patience_s < 0.5
+        store.intend(new_run(), {})
+
+
 def test_write_goes_on_when_the_stranger_has_ended(path: Path, new_run: NewRun) -> None:
     with Store(path, patience_s=100_000) as store, store.locked("apply"):
         with closing(sqlite3.connect(path, isolation_level=None)) as db:
