@@ -35,14 +35,18 @@ class Born:
     def __init__(self, pid: int, folder: Path) -> None:
         self.pid = pid
         self._folder = folder
-        self._descriptor = os.pidfd_open(pid)
+        self._descriptor: int | None = os.pidfd_open(pid)
 
     def send(self, number: int) -> None:
+        """To this process and no other; nothing, once it has ended or was let go."""
         with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._descriptor, number)
+            if self._descriptor is not None:
+                signal.pidfd_send_signal(self._descriptor, number)
 
     def has_ended(self, seconds: float = 0.0) -> bool:
-        return bool(select.select([self._descriptor], [], [], seconds)[0])
+        poll = select.poll()
+        poll.register(self._descriptor or 0, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
 
     def wait(self) -> int | None:
         """Its exit code; None when it was killed."""
@@ -61,7 +65,9 @@ class Born:
     def close(self) -> None:
         """It is killed if it is still there."""
         self.send(signal.SIGKILL)
-        os.close(self._descriptor)
+        if self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            os.close(descriptor)
 
 
 class Nursery:
