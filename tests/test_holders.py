@@ -7,13 +7,14 @@ import time
 from pathlib import Path
 
 import pytest
-from faults import Fault, Held, Proxy
+from faults import Exchange, Fault, Held, Proxy
 from nursery import Born, Nursery
 from remote import Remote, Server, heard
 
 SUBMIT = ("POST", "batchPredictions/")
 UPLOAD = ("PUT", ".*/csvUpload/")
 DOWNLOAD = ("GET", ".*/download/")
+JOB = ("GET", r"batchPredictions/\w{24}/")
 LONG_S = 10_000
 
 
@@ -149,3 +150,33 @@ def stopped(born: Born) -> bool:
         if Path(f"/proc/{born.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T":
             return True
     return False
+
+
+def test_a_resumed_holder_cannot_spoil_what_its_successor_fetched(tmp_path: Path, server: Server, nursery: Nursery) -> None:
+    """The holder is paused when the rows are up; resumed when its successor has the whole result and has not yet renamed it."""
+    remote = Remote(tmp_path / "project", server, nursery, ("a",))
+    fetched, rename, old = threading.Event(), threading.Event(), threading.Event()
+
+    def wait_after_fetch(exchange: Exchange) -> None:
+        if exchange.proxy.count(*DOWNLOAD) and not fetched.is_set():
+            fetched.set()
+            rename.wait(120)
+        exchange.pass_on()
+
+    faults = [Fault(*JOB, wait_after_fetch, times=None), Fault(*DOWNLOAD, Held(old), after=1)]
+    with Proxy(server.program.port, faults) as proxy:
+        remote.aim(proxy.endpoint)
+        expected = remote.expected()
+        with remote.watched(expected), remote.program("SIGSTOP", "3", main="mortal:main") as born:
+            assert stopped(born)
+            let_time_pass(remote)
+            with remote.applying() as successor:
+                assert fetched.wait(120)
+                born.send(signal.SIGCONT)
+                while proxy.count(*DOWNLOAD) < 2 and not born.has_ended(0.02):
+                    pass
+                rename.set()
+                assert ended(successor) == 0, successor.err
+            old.set()
+            assert ended(born) == 1
+        remote.check_settled(expected)
