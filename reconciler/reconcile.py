@@ -18,6 +18,7 @@ from typing import Any, Literal
 from reconciler.api.client import Client
 from reconciler.apply.adoption import Adoption
 from reconciler.apply.change import Doer, Terms
+from reconciler.apply.deliver import discard
 from reconciler.apply.event import Ended, Listener, Noted
 from reconciler.apply.flight import Flight, Limits
 from reconciler.apply.pool import do_all
@@ -36,6 +37,7 @@ from reconciler.state.lifecycle import Status
 from reconciler.state.store import Store, now, timestamp
 
 _HEARTBEAT_S = 10.0
+_CANCELLED = "Aborted: apply was interrupted with -on-interrupt=cancel."
 
 OpenStore = Callable[[Path], Store]
 OpenClient = Callable[[Project, Mapping[str, Any] | None, Iterable[str], int], AbstractAsyncContextManager[Client]]
@@ -94,7 +96,7 @@ async def _attended(
             async with _heartbeat(store):
                 return await _done(project, plan, store, client, listen, manner.limits, edges)
         except asyncio.CancelledError:
-            raise await _stopped(plan, store, client, manner) from None
+            raise await _stopped(project, plan, store, client, manner) from None
 
 
 async def _done(project: Project, plan: Plan, store: Store, client: Client, listen: Listener, limits: Limits, edges: Edges) -> list[Ended]:
@@ -120,7 +122,7 @@ def _terms(project: Project, plan: Plan) -> Terms:
     return Terms(lambda spec: deployment_id(spec["deployment"]), body)
 
 
-async def _stopped(plan: Plan, store: Store, client: Client, manner: Manner) -> Stopped:
+async def _stopped(project: Project, plan: Plan, store: Store, client: Client, manner: Manner) -> Stopped:
     """What an interrupt leaves behind, in words; with `cancel`, after the jobs in flight were aborted."""
     runs = store.snapshot.open_runs(plan.workspace)
     if manner.on_interrupt == "cancel":
@@ -128,9 +130,9 @@ async def _stopped(plan: Plan, store: Store, client: Client, manner: Manner) -> 
             with suppress(ServiceError):
                 if run.job_id is not None:
                     await client.abort(run.job_id)
-                    store.move(
-                        run, Status.ABORTED, status_details="Aborted: apply was interrupted with -on-interrupt=cancel.", ended_at=timestamp(now())
-                    )
+                    store.move(run, Status.ABORTED, status_details=_CANCELLED, ended_at=timestamp(now()))
+                    if run.staging:
+                        discard(project.root / run.staging)
         runs = store.snapshot.open_runs(plan.workspace)
     if not runs:
         return Stopped("Interrupted", "No job is in flight. Run apply again to go on with the rest.")
