@@ -32,8 +32,8 @@ from reconciler.plan.plan import Plan
 from reconciler.project import Project
 from reconciler.scorer import open_scorer
 from reconciler.sight import Sight
-from reconciler.state.lifecycle import Status
-from reconciler.state.store import Store, now, timestamp
+from reconciler.state.record import Run
+from reconciler.state.store import Store
 
 _HEARTBEAT_S = 10.0
 
@@ -89,23 +89,19 @@ async def _applied(project: Project, plan: Plan, store: Store, listen: Listener,
 async def _attended(
     project: Project, plan: Plan, store: Store, listen: Listener, manner: Manner, edges: Edges, folders: Sequence[str]
 ) -> list[Ended]:
-    async with edges.open_client(project, plan.endpoint, folders, manner.limits.requests) as client:
-        try:
-            async with _heartbeat(store):
-                return await _done(project, plan, store, client, listen, manner.limits, edges)
-        except asyncio.CancelledError:
-            raise await _stopped(plan, store, client, manner) from None
-
-
-async def _done(project: Project, plan: Plan, store: Store, client: Client, listen: Listener, limits: Limits, edges: Edges) -> list[Ended]:
     digests = Digests(project.root, store.snapshot.witnesses())
-    sight = Sight(project.root, digests, None if plan.endpoint is None else client)
-    async with Watch(client, NEAR if plan.endpoint is None else FAR, edges.wait) as watch:
+    pace = NEAR if plan.endpoint is None else FAR
+    async with edges.open_client(project, plan.endpoint, folders, manner.limits.requests) as client, Watch(client, pace, edges.wait) as watch:
+        sight = Sight(project.root, digests, None if plan.endpoint is None else client)
         adoption = Adoption(store, client, store.snapshot.open_runs(plan.workspace))
         runner = Runner(project.root, store, client, watch, adoption, sight.has_intake, sight.has_model, listen)
-        creator = None if plan.endpoint is None else await client.creator()
-        doer = Doer(plan, runner, sight.look, Flight(limits), _terms(project, plan), provenance(project.root), creator)
-        ended = await do_all(plan.changes, doer.do, listen)
+        try:
+            async with _heartbeat(store):
+                creator = None if plan.endpoint is None else await client.creator()
+                doer = Doer(plan, runner, sight.look, Flight(manner.limits), _terms(project, plan), provenance(project.root), creator)
+                ended = await do_all(plan.changes, doer.do, listen)
+        except asyncio.CancelledError:
+            raise await _stopped(plan, runner, manner) from None
     store.keep_witnesses(digests.learned.values())
     return ended
 
@@ -120,18 +116,12 @@ def _terms(project: Project, plan: Plan) -> Terms:
     return Terms(lambda spec: deployment_id(spec["deployment"]), body)
 
 
-async def _stopped(plan: Plan, store: Store, client: Client, manner: Manner) -> Stopped:
+async def _stopped(plan: Plan, runner: Runner, manner: Manner) -> Stopped:
     """What an interrupt leaves behind, in words; with `cancel`, after the jobs in flight were aborted."""
-    runs = store.snapshot.open_runs(plan.workspace)
+    runs = runner.store.snapshot.open_runs(plan.workspace)
     if manner.on_interrupt == "cancel":
-        for run in runs:
-            with suppress(ServiceError):
-                if run.job_id is not None:
-                    await client.abort(run.job_id)
-                    store.move(
-                        run, Status.ABORTED, status_details="Aborted: apply was interrupted with -on-interrupt=cancel.", ended_at=timestamp(now())
-                    )
-        runs = store.snapshot.open_runs(plan.workspace)
+        await asyncio.gather(*(_cancel(runner, run) for run in runs))
+        runs = runner.store.snapshot.open_runs(plan.workspace)
     if not runs:
         return Stopped("Interrupted", "No job is in flight. Run apply again to go on with the rest.")
     going = [f"  {run.address} [id={run.job_id}]" if run.job_id else f"  {run.address} (submitted or not: the next apply finds out)" for run in runs]
@@ -142,6 +132,11 @@ async def _stopped(plan: Plan, store: Store, client: Client, manner: Manner) -> 
         said = "These jobs go on without us:"
         again = "Run apply again to take them up; nothing is submitted twice. To end them instead: apply -on-interrupt=cancel, interrupted once more."
     return Stopped("Interrupted", "\n".join([said, *going, again]))
+
+
+async def _cancel(runner: Runner, run: Run) -> None:
+    with suppress(ServiceError):  # then it is one of those that go on
+        await runner.abort(run, "Aborted: apply was interrupted with -on-interrupt=cancel.")
 
 
 @contextmanager

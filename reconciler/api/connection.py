@@ -39,6 +39,7 @@ class Connection:
     def __init__(self, access: Access, transport: httpx.AsyncBaseTransport | None, requests: int, pause: Pause, retry: Retry) -> None:
         self._token = access.token
         self.read_s = access.read_s
+        self._is_api = False  # as its answers have shown
         self._timeout = httpx.Timeout(access.read_s, connect=access.connect_s, pool=None)
         try:
             root = httpx.URL(access.endpoint.rstrip("/") + "/")
@@ -161,9 +162,14 @@ class Connection:
                 cause, failure, is_passing = error, self._silence(what, error), _is_passing(error)
             else:
                 self._look_at_clock(answer)
-                if answer.is_success or is_sent_once:
+                # A web page from what was an API before is a proxy's, and passes like a 502.
+                is_page = answer.is_success and is_html(answer) and self._is_api
+                self._is_api = self._is_api or (answer.is_success and not is_html(answer))
+                if is_sent_once or (answer.is_success and not is_page):
                     return answer
-                failure, is_passing, asked = self._refusal(what, answer), answer.status_code in RETRIED, retry_after(answer.headers)
+                failure = ServiceError(f"The answer to {what} is a web page", NO_API) if is_page else self._refusal(what, answer)
+                is_passing, asked = is_page or answer.status_code in RETRIED, retry_after(answer.headers)
+                await answer.aclose()
             failures, spent = failures + 1, spent + time.monotonic() - began
             wait = self._retry.wait(failures, spent, asked) if is_passing else None
             if wait is None:
@@ -192,7 +198,7 @@ class Connection:
         if _is_untrusted(error):
             advice = "If the authority that signed the certificate is your own, name its file with ca_file."
             return ServiceError("The server's certificate is not trusted", self._masked(f"{what}: {error} {advice}"))
-        return ServiceError(f"No answer to {what}", self._masked(_said(error)))
+        return ServiceError(f"No answer to {what}", self._masked(f"{self._http.base_url}: {_said(error)}"))
 
     def _refusal(self, what: str, answer: httpx.Response) -> ServiceError:
         return ServiceError(f"The service refused {what} with status {answer.status_code}", self._masked(refusal_detail(answer)), answer.status_code)

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from reconciler.api.client import Client
 from reconciler.api.schema import Job
 from reconciler.apply.request import is_job_of, kind_of, uploads
-from reconciler.errors import InDoubt
+from reconciler.errors import InDoubt, ServiceError
 from reconciler.fingerprint import value_digest
 from reconciler.state.lifecycle import Status
 from reconciler.state.record import Run
@@ -44,7 +44,11 @@ class Adoption:
 
     async def job_of(self, run: Run) -> Job | None:
         """The job that was made for this run, None if there is none. Raises InDoubt when it cannot be told; only within its `turn`."""
-        found = sorted([job async for job in self._candidates(run)], key=lambda job: (job.created or "", job.id))
+        try:
+            found = sorted([job async for job in self._candidates(run)], key=lambda job: (job.created or "", job.id))
+        except ServiceError as error:
+            # Whatever the list's trouble is: it says nothing about the submission.
+            raise InDoubt("Nobody knows whether the submission made a job", f"{error.summary}. {error.detail} Run apply again to find out.") from None
         if not found:
             return None
         in_doubt = {run_id for run_id in self._left[_kind(run)] if self._is_in_doubt(run_id)} | {run.id}
@@ -60,7 +64,7 @@ class Adoption:
             is_young = job.created is None or datetime.fromisoformat(job.created) >= since
             # One that was given rows was given them by somebody else: we upload only to a job whose id is recorded.
             is_fresh = not uploads(run.request) or not (job.job_intake_size or job.is_terminal)
-            if is_ours and is_young and is_fresh and is_job_of(job, run.request) and not self._store.snapshot.has_job(job.id):
+            if is_ours and is_young and is_fresh and is_job_of(job, run.request) and self._store.snapshot.run_of_job(job.id) is None:
                 yield job
 
     def _is_in_doubt(self, run_id: str) -> bool:

@@ -87,18 +87,22 @@ class Runner:
     # Submitting
 
     async def _submit(self, run: Run) -> tuple[Run, Job]:
-        if run.staging:
-            await asyncio.to_thread(prepare, self.root / run.staging)
+        await self._prepare(run)
         async with self.adoption.turn(run):
             return await _answered(self._asked(run))
 
     async def _adopt_or_submit(self, run: Run) -> tuple[Run, Job]:
         async with self.adoption.turn(run):
-            if job := await self.adoption.job_of(run):
+            # Twice: while pages are read, another job's deletion may move one to a page that was read before.
+            if job := await self.adoption.job_of(run) or await self.adoption.job_of(run):
                 return self._placed(run, job, is_adopted=True)
-            if run.staging:
-                await asyncio.to_thread(prepare, self.root / run.staging)
+            await self._prepare(run)
             return await _answered(self._asked(run))
+
+    async def _prepare(self, run: Run) -> None:
+        if run.staging:
+            self.store.check_lock()  # a successor that has settled this run has tidied up after it
+            await asyncio.to_thread(prepare, self.root / run.staging)
 
     async def _asked(self, run: Run) -> tuple[Run, Job]:
         """Post it; again only when it is certain that the last time made no job. Raises InDoubt when that cannot be found out."""

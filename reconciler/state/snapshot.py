@@ -193,10 +193,6 @@ class Snapshot:
     def run(self, run_id: str) -> Run | None:
         return next(iter(self._runs("id = ?", run_id)), None)
 
-    def has_job(self, job_id: str) -> bool:
-        """Whether a run of any workspace has this job."""
-        return bool(self._rows("SELECT 1 FROM runs WHERE job_id = ? LIMIT 1", job_id))
-
     def runs(self, workspace: str, address: str | None = None) -> list[Run]:
         """Every run, oldest first."""
         if address is None:

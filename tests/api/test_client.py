@@ -200,7 +200,7 @@ def test_no_answer_is_an_error_without_a_status(kind: type[Exception], tries: st
 
     error = refused(service)
     assert error.summary == "No answer to GET batchPredictions/j1/"
-    assert error.detail.startswith(f"{kind.__name__}: Connection refused.{tries}")
+    assert error.detail.startswith(f"{ENDPOINT}/: {kind.__name__}: Connection refused.{tries}")
     assert error.status is None
 
 
