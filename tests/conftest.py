@@ -1,10 +1,13 @@
 """The house in two fixtures: a project with the shipped specs in a temporary folder, and the program run on it."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from house import Reconciler, Said, copy_specs
+from nursery import Nursery
+from remote import Server, served
 
 from reconciler.cli.main import run
 
@@ -29,3 +32,16 @@ def reconciler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Ca
         return Said(code, said.out, said.err)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """`reconciler serve` for every project of the session whose workspace is over the network."""
+    with served(tmp_path_factory.mktemp("server"), 300 + int(os.environ.get("RECONCILER_KILL_ROUNDS", "0"))) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    with Nursery(tmp_path_factory.mktemp("nursery")) as ready:
+        yield ready

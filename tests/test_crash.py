@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from house import Reconciler, child, copy_specs, remote_jobs, run_child
+from house import Reconciler, child, remote_jobs, run_child, two_jobs
 
 from reconciler.state.lifecycle import Status
 from reconciler.state.snapshot import open_snapshot
@@ -24,13 +24,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same two jobs, applied in peace: what every disturbed project must equal in the end."""
     root = two_jobs(tmp_path_factory.mktemp("undisturbed"))
     assert run_child("-m", "reconciler", "apply", "-auto-approve", cwd=root).code == 0
-    return root
-
-
-def two_jobs(root: Path) -> Path:
-    copy_specs(root)
-    text = (root / "specs/jobs.yaml").read_text()
-    (root / "specs/jobs.yaml").write_text(text[: text.index("  breast_cancer:")] + text[text.index("  diabetes:") :])
     return root
 
 
