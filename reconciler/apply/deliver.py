@@ -4,6 +4,7 @@ The scorer writes to a neighbour of the final file (`staging`), in the same fold
 is found again: the digest is in the state before the rename, so the file under the final name tells whether the rename happened.
 """
 
+import glob
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -54,9 +55,17 @@ def deliver(staging: Path, final: Path, digest: str) -> bool:
         raise unwritable(final, error) from None
 
 
+def discard_fetched(staging: Path) -> None:
+    """Remove what downloads of the same run have left that were killed in their midst. Raises OSError."""
+    name = glob.escape(staging.name.removesuffix(".part"))
+    for left in staging.parent.glob(f"{name}.*.part"):
+        left.unlink(missing_ok=True)
+
+
 def discard(staging: Path) -> None:
     """Remove what a run that failed has left."""
     try:
+        discard_fetched(staging)
         staging.unlink(missing_ok=True)
     except OSError as error:
         raise unwritable(staging, error) from None

@@ -156,11 +156,12 @@ class Runner:
 
     async def _delivered(self, run: Run) -> bool:
         staging, final = self.root / (run.staging or ""), self.root / (run.output or "")
+        self.store.check_lock()  # a successor may have delivered this run, and a later one over it
         if await asyncio.to_thread(deliver, staging, final, run.output_digest or ""):
             return True
         if not downloads(run.request):
             return False
-        again = await download(self.client, await self.client.job(run.job_id or ""), staging, lambda size: None)
+        again = await download(self.client, await self.client.job(run.job_id or ""), staging, lambda size: None, self.store.check_lock)
         return again.digest == run.output_digest and await asyncio.to_thread(deliver, staging, final, again.digest)
 
     # Ending

@@ -264,7 +264,7 @@ class Tracking:
 
         async with _Errands() as errands:
             errands.begin(silence())
-            return await errands.or_fail(download(self.client, job, self._staging(), receive))
+            return await errands.or_fail(download(self.client, job, self._staging(), receive, self.store.check_lock))
 
     def _staging(self) -> Path:
         return self.root / (self.run.staging or "")

@@ -5,6 +5,7 @@ The digest is taken while the bytes pass: an output is never read again for it.
 
 import asyncio
 import os
+import secrets
 from collections.abc import Callable
 from contextlib import aclosing
 from io import FileIO
@@ -13,27 +14,38 @@ from typing import Any
 
 from reconciler.api.client import Client
 from reconciler.api.schema import Job
-from reconciler.apply.deliver import Staged, unwritable
+from reconciler.apply.deliver import Staged, discard_fetched, unwritable
 from reconciler.fingerprint import Hasher
 
 _BLOCK = 1 << 20
 
 
-async def download(client: Client, job: Job, staging: Path, on_received: Callable[[int], None]) -> Staged:
-    """Everything that the service sends, from the beginning, into `staging`. Raises ServiceError when it is cut, DeliveryError."""
+async def download(client: Client, job: Job, staging: Path, on_received: Callable[[int], None], check_lock: Callable[[], None]) -> Staged:
+    """Everything that the service sends, from the beginning, and then under the name `staging`.
+
+    It grows in a file of its own: who was suspended in its midst must not write into what its successor has fetched. Raises ServiceError when it is
+    cut, DeliveryError, StateLocked.
+    """
     hasher, size, block = Hasher(), 0, bytearray()
+    own = staging.with_name(f"{staging.name.removesuffix('.part')}.{secrets.token_hex(4)}.part")
     try:
-        with FileIO(staging, "w") as file:
-            async with aclosing(client.download(job)) as chunks:
-                async for chunk in chunks:
-                    block += chunk
-                    if len(block) >= _BLOCK:
-                        size += len(block)
-                        on_received(size)
-                        await _in_thread(_write, file, bytes(block), hasher)
-                        block.clear()
-            await _in_thread(_write, file, bytes(block), hasher)
-            await _in_thread(os.fsync, file.fileno())
+        discard_fetched(staging)
+        try:
+            with FileIO(own, "x") as file:
+                async with aclosing(client.download(job)) as chunks:
+                    async for chunk in chunks:
+                        block += chunk
+                        if len(block) >= _BLOCK:
+                            size += len(block)
+                            on_received(size)
+                            await _in_thread(_write, file, bytes(block), hasher)
+                            block.clear()
+                await _in_thread(_write, file, bytes(block), hasher)
+                await _in_thread(os.fsync, file.fileno())
+            check_lock()
+            own.replace(staging)
+        finally:
+            own.unlink(missing_ok=True)
     except OSError as error:
         raise unwritable(staging, error) from None
     return Staged(hasher.digest(), size + len(block))
