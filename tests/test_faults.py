@@ -60,7 +60,7 @@ BUSY = {
     for status in (429, 500, 502, 503, 504)
     for headers in ({}, SOON)
     for act in (Instead, Afterwards)
-    if status == 503 or (name == "the submission" and not headers)
+    if (status == 503 and not (headers and act is Afterwards)) or (name == "the submission" and not headers)
 }
 BROKEN = {
     "the submission's answer is dropped": one(Fault(*SUBMIT, drop)),

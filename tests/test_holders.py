@@ -139,12 +139,12 @@ def test_a_holder_that_is_paused_after_any_write_does_nothing_twice(tmp_path: Pa
                     assert step > 4
                     assert ended(born) == 0
                     return
+                has_delivered = remote.output("a").exists()
                 let_time_pass(remote)
                 said = remote.apply()
                 assert said.code == 0, (step, said.err)
                 born.send(signal.SIGCONT)
-                code = ended(born)
-                assert code == 1, step
+                assert ended(born) == (0 if has_delivered else 1), step
             found = remote.wrongs(expected)
             assert not any(found.values()), (step, found, born.err)
             remote.check_settled(expected)
