@@ -151,14 +151,18 @@ class Tracking:
             if self.is_reattached and error.status in (409, 422):
                 await self._prove(size, UploadCut("The upload was cut", f"An apply was killed while it uploaded the rows of job {job.id}."))
             elif error.status in _REFUSED:
-                await self.client.abort(job.id)
+                await self._give_up(job)
                 raise ScoringError("The intake was refused", as_written(error.detail, self.root)) from None
             else:
                 raise
         if not await self.has_intake(self.run):
-            await self.client.abort(job.id)
+            await self._give_up(job)
             raise ScoringError("The intake changed while it was uploaded", "What is scored is unknown, so it is not delivered. Run apply again.")
         self.run = self.store.uploaded(self.run)
+
+    async def _give_up(self, job: Job) -> None:
+        self.store.check_lock()  # a successor may be tracking this very job
+        await self.client.abort(job.id)
 
     async def _send(self, job: Job, size: int) -> None:
         def sent(count: int) -> None:
