@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from house import Reconciler, Said, copy_specs
 from nursery import Nursery
-from remote import Server, served
+from remote import Remote, Server, served
 
 from reconciler.cli.main import run
 
@@ -45,3 +45,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
     with Nursery(tmp_path_factory.mktemp("nursery")) as ready:
         yield ready
+
+
+@pytest.fixture
+def remote(tmp_path: Path, server: Server, nursery: Nursery) -> Remote:
+    """A project with two jobs whose workspace `prod` is yet to be aimed at an address."""
+    return Remote(tmp_path / "project", server, nursery)

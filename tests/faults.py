@@ -18,6 +18,14 @@ from typing import Any, NamedTuple
 
 ROOT = "/api/v2/"
 LIMIT_SECONDS = 120.0  # a safety net
+
+# Requests, for a Fault and for counting: a method, and a pattern of the path.
+SUBMIT = ("POST", "batchPredictions/")
+LIST = ("GET", "batchPredictions/")
+JOB = ("GET", r"batchPredictions/\w{24}/")
+UPLOAD = ("PUT", r"batchPredictions/\w{24}/csvUpload/")
+DOWNLOAD = ("GET", r"batchPredictions/\w{24}/download/")
+DEPLOYMENT = ("GET", "deployments/.*")
 _BLOCK = 1 << 16
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding"})
 

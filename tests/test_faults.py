@@ -10,6 +10,12 @@ from typing import NamedTuple
 
 import pytest
 from faults import (
+    DEPLOYMENT,
+    DOWNLOAD,
+    JOB,
+    LIST,
+    SUBMIT,
+    UPLOAD,
     Afterwards,
     Fault,
     Instead,
@@ -31,12 +37,6 @@ from faults import (
 from nursery import Nursery
 from remote import TOKEN, Remote, Server, patients
 
-SUBMIT = ("POST", "batchPredictions/")
-LIST = ("GET", "batchPredictions/")
-JOB = ("GET", r"batchPredictions/\w{24}/")
-UPLOAD = ("PUT", r"batchPredictions/\w{24}/csvUpload/")
-DOWNLOAD = ("GET", r"batchPredictions/\w{24}/download/")
-DEPLOYMENT = ("GET", "deployments/.*")
 SOON = {"Retry-After": "1"}
 
 
@@ -89,11 +89,6 @@ BROKEN = {
     "the list is busy": one(Fault(*SUBMIT, drop), Fault(*LIST, Instead(503))),
     "the link is slow": one(Fault(*UPLOAD, Slow(40_000), times=None), Fault(*DOWNLOAD, Slow(40_000), times=None)),
 }
-
-
-@pytest.fixture
-def remote(tmp_path: Path, server: Server, nursery: Nursery) -> Remote:
-    return Remote(tmp_path / "project", server, nursery)
 
 
 def check_applied(remote: Remote, proxy: Proxy, case: Case) -> None:

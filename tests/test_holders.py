@@ -7,20 +7,21 @@ import time
 from pathlib import Path
 
 import pytest
-from faults import Exchange, Fault, Held, Proxy, cut_upload
+from faults import (
+    DOWNLOAD,
+    JOB,
+    SUBMIT,
+    UPLOAD,
+    Exchange,
+    Fault,
+    Held,
+    Proxy,
+    cut_upload,
+)
 from nursery import Born, Nursery
 from remote import Remote, Server, heard
 
-SUBMIT = ("POST", "batchPredictions/")
-UPLOAD = ("PUT", ".*/csvUpload/")
-DOWNLOAD = ("GET", ".*/download/")
-JOB = ("GET", r"batchPredictions/\w{24}/")
 LONG_S = 10_000
-
-
-@pytest.fixture
-def remote(tmp_path: Path, server: Server, nursery: Nursery) -> Remote:
-    return Remote(tmp_path / "project", server, nursery)
 
 
 def ended(born: Born) -> int:

@@ -3,22 +3,13 @@
 import signal
 import threading
 import time
-from pathlib import Path
 
 import pytest
-from faults import Fault, Held, Proxy, stall
-from nursery import Born, Nursery
+from faults import DOWNLOAD, SUBMIT, UPLOAD, Fault, Held, Proxy, stall
+from nursery import Born
 from remote import Remote, Server, heard
 
-SUBMIT = ("POST", "batchPredictions/")
-UPLOAD = ("PUT", ".*/csvUpload/")
-DOWNLOAD = ("GET", ".*/download/")
 NEVER = threading.Event()
-
-
-@pytest.fixture
-def remote(tmp_path: Path, server: Server, nursery: Nursery) -> Remote:
-    return Remote(tmp_path / "project", server, nursery)
 
 
 def left(born: Born, number: int) -> int:
