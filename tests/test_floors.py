@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent / "reconciler"
 
 # Each room, and the rooms below it that it may import. The ground floor is open to all; a room may always import itself.
-GROUND = {"collector", "diagnostic", "digests", "duration", "errors", "fingerprint", "identity", "options", "project", "settings", "version"}
+GROUND = {"collector", "diagnostic", "digests", "disk", "duration", "errors", "fingerprint", "identity", "options", "project", "settings", "version"}
 GROUND_ORDER = {("errors", "diagnostic"), ("digests", "fingerprint"), ("settings", "options")}
 ROOMS: dict[str, set[str]] = {
     "engine": set(),

@@ -26,6 +26,8 @@ _Answer = TypeVar("_Answer", bound=Tolerant)
 PATIENT = Retry()
 _UPLOAD_SECONDS = 600.0  # the official client's, as the next one
 _DOWNLOAD_SECONDS = 660.0
+# The answers of a service that does not tell whose a token is, or not to everybody.
+_UNTOLD = frozenset({403, 404, 405, 501})
 
 
 class Client:
@@ -127,7 +129,7 @@ class Client:
         try:
             return (await self._read(Account, "account/info/")).uid
         except ServiceError as error:
-            if error.status != 404:
+            if error.status not in _UNTOLD:
                 raise
             return None
 

@@ -5,10 +5,10 @@ is found again: the digest is in the state before the rename, so the file under 
 """
 
 import glob
-import os
 from pathlib import Path
 from typing import NamedTuple
 
+from reconciler.disk import sync_folder
 from reconciler.errors import DeliveryError
 from reconciler.fingerprint import file_digest
 
@@ -48,7 +48,7 @@ def deliver(staging: Path, final: Path, digest: str) -> bool:
     try:
         if staging.exists():
             staging.replace(final)
-            _sync_folder(final.parent)
+            sync_folder(final.parent)
             return True
         return final.exists() and file_digest(final) == digest
     except OSError as error:
@@ -69,14 +69,6 @@ def discard(staging: Path) -> None:
         staging.unlink(missing_ok=True)
     except OSError as error:
         raise unwritable(staging, error) from None
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def unwritable(path: Path, error: OSError) -> DeliveryError:

@@ -4,12 +4,12 @@ uploads/<id>.csv       a whole intake           uploads/<id>.new       one that 
 uploads/<id>.parts/    an intake's parts        results/<id>.csv       an output, growing while its job is scored
 """
 
-import contextlib
 import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from reconciler.disk import sync_folder
 from reconciler.service.job import Job
 from reconciler.service.status import has_ended
 
@@ -90,17 +90,3 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def sync(path: Path) -> None:
-    """The content of a file is on the disk; of a folder, its names."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_folder(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # some file systems cannot sync a folder
-        sync(folder)

@@ -14,7 +14,8 @@ import anyio
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from reconciler.service.files import remove, sync, sync_folder
+from reconciler.disk import sync, sync_folder
+from reconciler.service.files import remove
 from reconciler.service.refusal import Refusal
 
 CUT_OFF = "the upload was cut off"

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from reconciler.api.schema import JobSpec
+from reconciler.disk import sync_folder
 from reconciler.engine.job import Progress, ScoringJob, Tally
 from reconciler.errors import Cancelled, ScoringError
-from reconciler.service.files import Files, sync_folder
+from reconciler.service.files import Files
 from reconciler.service.job import Counts, Job
 from reconciler.service.registry import Registry
 from reconciler.service.store import Store

@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from reconciler.disk import sync_folder
 from reconciler.fingerprint import short_id, value_digest
 
 # A line is some 300 bytes, with a long address a little more.
@@ -76,7 +77,7 @@ class _File:
         with suppress(OSError):  # a file system without locks: then it is removed once it was read
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         with suppress(OSError):  # or one whose folders cannot be synchronised
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
 
     def reserve(self, size: int) -> None:
         try:
@@ -182,11 +183,3 @@ def _write(descriptor: int, content: bytes, offset: int) -> None:
     while content:
         written = os.pwrite(descriptor, content, offset)
         content, offset = content[written:], offset + written
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

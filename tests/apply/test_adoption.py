@@ -117,6 +117,11 @@ def test_what_is_not_known_of_a_run_excludes_no_job(found: Found, unknown: dict[
     assert found(run_of("a", **unknown), job("j1")) == "j1"
 
 
+@pytest.mark.parametrize("created", [None, "soon", "2026-11-22T10:00:01"], ids=["untold", "unreadable", "without a zone"])
+def test_service_may_tell_the_time_as_it_likes(found: Found, created: str | None) -> None:
+    assert found(run_of("a"), job("j1", created=created)) == "j1"
+
+
 def test_job_of_another_run_is_not_adopted(store: Store, found: Found) -> None:
     other = run_of("b")
     store.intend(other, {})
