@@ -54,7 +54,7 @@ def one(*faults: Fault, applies: int = 1, says: str = "") -> Case:
 
 BUSY = {
     f"{status}{' with Retry-After' if headers else ''} {'after' if act is Afterwards else 'instead of'} {name}": one(
-        Fault(*where, act(status, headers), times=1 if where is SUBMIT else 2)  # type: ignore[operator]
+        Fault(*where, act(status, headers), times=1 if where in (SUBMIT, UPLOAD) else 2)  # type: ignore[operator]
     )
     for name, where in {"the submission": SUBMIT, "the upload": UPLOAD, "the download": DOWNLOAD, "a look": JOB, "the model's id": DEPLOYMENT}.items()
     for status in (429, 500, 502, 503, 504)
