@@ -37,6 +37,9 @@ _LOG_LINES = 5
 _REFUSED = frozenset({406, 409, 413, 415, 422})
 # An upload in doubt is given up when its job, without waiting for others, has not moved for so long.
 _STUCK_S = 60.0
+# One whose rows have arrived is queued at once.
+_UNQUEUED_S = 15.0
+_SENDS = 3
 _TABLES = frozenset({"jdbc", "snowflake", "synapse", "bigquery"})
 
 _T = TypeVar("_T")
@@ -171,15 +174,20 @@ class Tracking:
 
         self.store.check_lock()  # rows of ours would spoil the job that a successor feeds
         path = self.root / self.run.intake["file"]
-        try:
-            await self.client.upload(job, path, sent)
-        except UploadCut as cut:
-            before = self.sent
+        furthest = 0
+        for attempt in range(1, _SENDS + 1):
             try:
-                await self.client.upload(job, path, sent)  # a service that kept nothing takes it again
+                return await self.client.upload(job, path, sent)
+            except UploadCut as error:
+                cut = error
             except ServiceError:
-                self.sent = max(before, self.sent if self.sent < size else before)
-                raise cut from None
+                if attempt == 1:
+                    raise
+                break  # a service that kept nothing takes it again; this one has kept what came before
+            furthest = max(furthest, self.sent)
+            await self.watch.pause(attempt + 1)
+        self.sent = furthest
+        raise cut
 
     async def _prove(self, size: int, cut: UploadCut) -> None:
         """Only a completed job that has read as many bytes as the file has proves that they arrived. Raises UploadCut and InDoubt."""
@@ -190,7 +198,8 @@ class Tracking:
                 return
             if sign != (sign := (job.status, job.scored_rows, job.percentage_completed, job.job_intake_size, job.queue_position)):
                 since = time.monotonic()
-            is_stuck = not job.queued and time.monotonic() - since > _STUCK_S
+            patience_s = _STUCK_S if job.status != "INITIALIZING" else _UNQUEUED_S
+            is_stuck = not job.queued and time.monotonic() - since > patience_s
             if job.is_terminal or is_stuck:
                 break
         if self.run.request["outputSettings"]["type"] in _TABLES and job.scored_rows:
