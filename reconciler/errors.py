@@ -12,7 +12,8 @@ ReconcilerError                 1
 │   └── StateUnwritable         1    a read-only folder, a full disk
 ├── ServiceError                1    what the Batch Prediction API answered, or that it did not answer
 │   ├── InDoubt                 1    nobody knows yet whether a submission made a job
-│   └── UploadCut               1    nobody knows how much of an upload arrived
+│   ├── UploadCut               1    nobody knows how much of an upload arrived
+│   └── JobGone                 1    the service has no such job any longer
 ├── ScoringError                1    the engine cannot score this: model, data or options
 │   ├── ModelError              1    the deployment's folder or artifact
 │   ├── JobEnded                1    the job ended, and not well
@@ -108,6 +109,10 @@ class InDoubt(ServiceError):
 
 class UploadCut(ServiceError):
     """The connection broke in an upload, or its end was not answered; the job itself must tell what became of it."""
+
+
+class JobGone(ServiceError):
+    """The service answers, and does not know the job."""
 
 
 class ScoringError(ReconcilerError):

@@ -32,6 +32,7 @@ from reconciler.plan.plan import Plan
 from reconciler.project import Project
 from reconciler.scorer import open_scorer
 from reconciler.sight import Sight
+from reconciler.state.lifecycle import Status
 from reconciler.state.record import Run
 from reconciler.state.store import Store
 
@@ -120,7 +121,9 @@ async def _stopped(plan: Plan, runner: Runner, manner: Manner) -> Stopped:
     """What an interrupt leaves behind, in words; with `cancel`, after the jobs in flight were aborted."""
     runs = runner.store.snapshot.open_runs(plan.workspace)
     if manner.on_interrupt == "cancel":
-        await asyncio.gather(*(_cancel(runner, run) for run in runs))
+        ours = {change.address for change in plan.changes}
+        # What has scored is paid for: the next apply delivers it.
+        await asyncio.gather(*(_cancel(runner, run) for run in runs if run.address in ours and run.status is not Status.SCORED))
         runs = runner.store.snapshot.open_runs(plan.workspace)
     if not runs:
         return Stopped("Interrupted", "No job is in flight. Run apply again to go on with the rest.")

@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from reconciler.api.client import Client
 from reconciler.api.schema import Job
 from reconciler.apply.deliver import discard
-from reconciler.apply.request import is_job_of, uploads
+from reconciler.apply.request import is_job_of
 from reconciler.digests import Digests
 from reconciler.errors import Refused, ServiceError
 from reconciler.project import Project
@@ -26,12 +26,12 @@ Note = Callable[[str], None]
 
 
 def run_in_doubt(snapshot: Snapshot, workspace: str, address: str, *, may_have_job: bool = False) -> Run:
-    """`may_have_job`: nobody may know either whether all rows of its job have arrived. Raises Refused when there is nothing to settle."""
+    """`may_have_job`: an open run with a job may be meant too, such as one whose upload was cut. Raises Refused when there is nothing to settle."""
     known = snapshot.recorded(workspace).get(address)
     run = snapshot.run(known.latest.id) if known and known.latest else None
     if run is None:
         raise Refused(f"No run of {address}", "`reconciler state list` names the jobs that the state knows.")
-    if run.job_id is not None and not (may_have_job and run.is_open and uploads(run.request) and run.uploaded_at is None):
+    if run.job_id is not None and not (may_have_job and run.is_open):
         raise Refused(
             f"The run of {address} is not in doubt",
             f"Its job is {run.job_id}, and it is {run.status}." + (" Run apply to go on with it." if run.is_open else ""),

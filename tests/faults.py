@@ -224,7 +224,8 @@ def forget(exchange: "Exchange") -> None:
 class Proxy:
     """Use as a context manager. `witness` is told of each step of an exchange: asked, uploading, answered, sending, done."""
 
-    def __init__(self, port: int, faults: Sequence[Fault] = (), *, token: str = "", witness: Witness | None = None) -> None:
+    def __init__(self, port: int, faults: Sequence[Fault] = (), *, token: str = "", witness: Witness | None = None, at: int = 0) -> None:
+        """`at` is the port to listen on, where another one did before; any free one by default."""
         self.hits = [0] * len(faults)
         self._faults = [(fault, itertools.count()) for fault in faults]
         self.requests: list[Seen] = []
@@ -235,7 +236,7 @@ class Proxy:
         self._token = token
         self._sockets: set[socket.socket] = set()
         self._news = threading.Condition()
-        self._server = _Server(self)
+        self._server = _Server(self, at)
         self.port = int(self._server.server_address[1])
         self.endpoint = f"http://127.0.0.1:{self.port}/api/v2"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -325,9 +326,9 @@ class _Server(http.server.ThreadingHTTPServer):
     daemon_threads = False
     request_queue_size = 1024
 
-    def __init__(self, proxy: Proxy) -> None:
+    def __init__(self, proxy: Proxy, port: int) -> None:
         self.proxy = proxy
-        super().__init__(("127.0.0.1", 0), Exchange)
+        super().__init__(("127.0.0.1", port), Exchange)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Nothing is printed: what went wrong in here fails the test at its end."""

@@ -246,7 +246,7 @@ def test_a_submission_that_stays_unclear_stops_with_the_way_to_settle_it(tmp_pat
     local = {"type": "localFile"}
     body = {"deploymentId": remote.deployment, "intakeSettings": local, "outputSettings": local, "passthroughColumns": ["patient_id"]}
     stranger = server.program.http.post("batchPredictions/", json=body | {"columnNamesRemapping": {"progression_PREDICTION": "prediction"}}).json()
-    with Proxy(server.program.port) as proxy:
+    with Proxy(server.program.port, at=proxy.port) as proxy:
         remote.aim(proxy.endpoint, read_timeout=2)
         said = remote.apply()
         assert said.code == 1
@@ -257,6 +257,27 @@ def test_a_submission_that_stays_unclear_stops_with_the_way_to_settle_it(tmp_pat
         assert remote.run("state", "adopt", 'job.diabetes["a"]', own["id"]).code == 0
         assert remote.apply().code == 0
         server.program.http.delete(f"batchPredictions/{stranger['id']}/")
+        remote.check_settled(expected)
+
+
+def test_an_open_run_is_not_taken_for_another_endpoints(remote: Remote, server: Server) -> None:
+    """Its job is not there, and to submit it anew would score it twice."""
+    with Proxy(server.program.port, [Fault(*UPLOAD, stall)]) as first:
+        remote.aim(first.endpoint)
+        expected = remote.expected()
+        with remote.applying() as born:
+            first.wait_for(*UPLOAD)
+            born.send(signal.SIGINT)
+            assert born.wait() == 1
+    with Proxy(server.program.port) as second:
+        remote.aim(second.endpoint)
+        said = remote.apply()
+        assert said.code == 1
+        assert f"It went to {first.endpoint}" in " ".join(said.err.split())
+        assert second.count(*SUBMIT) == 0
+    with Proxy(server.program.port, at=first.port) as back:
+        remote.aim(back.endpoint)
+        assert remote.apply().code == 0
         remote.check_settled(expected)
 
 

@@ -64,16 +64,30 @@ def refusal_detail(answer: httpx.Response) -> str:
     return " ".join(parts)
 
 
+def has_end(answer: httpx.Response) -> bool:
+    """Whether a body that is cut short can be told from a whole one: one that ends with its connection cannot, unless its packing tells."""
+    is_chunked = "chunked" in answer.headers.get("Transfer-Encoding", "").lower()
+    return is_chunked or "Content-Length" in answer.headers or _is_packed(answer)
+
+
+def _is_packed(answer: httpx.Response) -> bool:
+    return answer.headers.get("Content-Encoding", "identity").lower() in ("gzip", "x-gzip")
+
+
 async def content(answer: httpx.Response) -> AsyncGenerator[bytes]:
     """The body as it comes, unpacked. Unlike httpx's own, it notices compressed text that ends too early. Raises ServiceError."""
-    if answer.headers.get("Content-Encoding", "identity").lower() not in ("gzip", "x-gzip"):
+    if not _is_packed(answer):
         async for chunk in answer.aiter_bytes():
             yield chunk
         return
     unpacking = zlib.decompressobj(wbits=31)
     try:
         async for chunk in answer.aiter_raw():
-            yield unpacking.decompress(chunk)
+            while chunk:
+                if unpacking.eof:  # a body may be several such streams, one after the other (RFC 1952 §2.2)
+                    unpacking = zlib.decompressobj(wbits=31)
+                yield unpacking.decompress(chunk)
+                chunk = unpacking.unused_data
     except zlib.error as error:
         raise ServiceError("The download is broken", f"Its compressed content cannot be unpacked: {error}.") from None
     if not unpacking.eof:

@@ -7,7 +7,7 @@ import asyncio
 import codecs
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
@@ -16,7 +16,7 @@ import httpx
 
 from reconciler.api import rows
 from reconciler.api.access import Access
-from reconciler.api.answer import NO_API, content, is_html
+from reconciler.api.answer import NO_API, content, has_end, is_html
 from reconciler.api.connection import Connection, Pause
 from reconciler.api.retry import Retry
 from reconciler.api.schema import Account, Dataset, Deployment, Job, Page, Tolerant, Version, id_in
@@ -59,9 +59,8 @@ class Client:
         await self._connection.close()
 
     @property
-    def server_offset(self) -> timedelta | None:
-        """The service's clock minus ours by its last answer, to a second; None while no answer had a date."""
-        return self._connection.server_offset
+    def endpoint(self) -> str:
+        return self._connection.endpoint
 
     @property
     def read_s(self) -> float:
@@ -165,6 +164,8 @@ class Client:
         path = self._connection.path(link) if link else _job(job.id, "download/")
         answer = await self._connection.open(path, _DOWNLOAD_SECONDS)
         try:
+            if not has_end(answer):
+                raise ServiceError("The download cannot be known to be whole", f"GET {path}: it says neither how long it is nor where it ends.")
             if is_html(answer):
                 raise ServiceError("The download is a web page", f"GET {path}: {NO_API}")
             async with aclosing(content(answer)) as chunks:

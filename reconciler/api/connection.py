@@ -10,7 +10,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, nullcontext
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,6 +38,7 @@ class Connection:
 
     def __init__(self, access: Access, transport: httpx.AsyncBaseTransport | None, requests: int, pause: Pause, retry: Retry) -> None:
         self._token = access.token
+        self.endpoint = access.endpoint.rstrip("/")
         self.read_s = access.read_s
         self._is_api = False  # as its answers have shown
         self._timeout = httpx.Timeout(access.read_s, connect=access.connect_s, pool=None)
@@ -56,7 +57,6 @@ class Connection:
         self._slots = asyncio.Semaphore(requests)
         self._pause = pause
         self._retry = retry
-        self.server_offset: timedelta | None = None
         self._told: tuple[datetime, float] | None = None
 
     async def close(self) -> None:
@@ -184,7 +184,6 @@ class Connection:
 
     def _look_at_clock(self, answer: httpx.Response) -> None:
         if there := http_date(answer.headers.get("Date", "")):
-            self.server_offset = there - datetime.now(UTC)
             self._told = there, time.monotonic()
 
     def server_now(self) -> datetime | None:

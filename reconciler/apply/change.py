@@ -54,6 +54,10 @@ class Doer:
     provenance: Provenance
     creator: str | None
 
+    @property
+    def endpoint(self) -> str | None:
+        return None if self.plan.endpoint is None else self.runner.client.endpoint
+
     async def do(self, change: Change) -> Ended:
         """Raises the error that ended the change; what was reached is in the state."""
         if change.action not in SCORES:
@@ -100,6 +104,12 @@ class Doer:
         run = self.runner.store.snapshot.run(change.open_run or "")
         if run is None or not run.is_open:
             raise Refused("The run ended since the plan was made", "Another apply has settled it. Make a new plan.")
+        if run.endpoint != self.endpoint and run.status is not Status.SCORED:
+            detail = (
+                f"It went to {run.endpoint or 'the embedded service'}, and the workspace leads to {self.endpoint or 'the embedded service'} now. "
+                f"Point it back and run apply to finish it, or end it with\n  reconciler state resubmit '{run.address}'"
+            )
+            raise Refused("The open run was submitted elsewhere", detail)
         return run
 
     async def _score(self, change: Change, after: Side) -> tuple[Outcome, Run | None]:
@@ -161,6 +171,7 @@ class Doer:
             request=self.terms.body(after.spec, staging or ""),
             reasons=tuple(change.reasons),
             intended_at=timestamp(now()),
+            endpoint=self.endpoint,
             server_time=None if server_time is None else timestamp(server_time),
             creator=self.creator,
             attempt=attempt,

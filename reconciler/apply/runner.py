@@ -4,28 +4,29 @@ A run that was interrupted goes on at the step it had reached; it is the same ro
 nobody knows what became of its job it stays open, and the next apply settles it.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from reconciler.api.client import Client
 from reconciler.api.schema import Job
 from reconciler.apply.adoption import Adoption
 from reconciler.apply.deliver import deliver, discard, prepare
 from reconciler.apply.event import Listener, Submitted
+from reconciler.apply.grace import ended, in_thread
 from reconciler.apply.request import downloads
 from reconciler.apply.tracking import IsSame, Timeouts, Tracking
 from reconciler.apply.transfer import download
 from reconciler.apply.watch import Watch
-from reconciler.errors import DeliveryError, InDoubt, JobEnded, ReconcilerError, ScoringError, ServiceError, UploadCut
+from reconciler.errors import DeliveryError, InDoubt, JobEnded, JobGone, ReconcilerError, ScoringError, ServiceError, UploadCut
 from reconciler.state.lifecycle import Status
 from reconciler.state.record import Run
 from reconciler.state.store import Store, now, timestamp
 
-_T = TypeVar("_T")
-
+# Outputs to which a second job would add rows.
+_TABLES = frozenset({"jdbc", "snowflake", "synapse", "bigquery"})
 # After a lost answer the service may still be busy making the job: it is looked for so often before it is said not to exist.
 _LOOKS = 4
 # A submission may be answered so badly; each time it was made sure that no job was made.
@@ -73,9 +74,7 @@ class Runner:
                 run = await self._track(run, job, timeouts, is_reattached=is_reattached and job is None)
             return await self._deliver(run)
         except UploadCut as error:
-            self.store.check_lock()  # a successor may be tracking this very job
-            await self.client.abort(self._as_recorded(run).job_id or "")
-            self._end(self._as_recorded(run), Status.ABORTED, _why(error))
+            await self._give_up(self._as_recorded(run), error)
             raise
         except (ScoringError, DeliveryError, ServiceError) as error:
             self._fail(self._as_recorded(run), error)
@@ -89,7 +88,7 @@ class Runner:
     async def _submit(self, run: Run) -> tuple[Run, Job]:
         await self._prepare(run)
         async with self.adoption.turn(run):
-            return await _answered(self._asked(run))
+            return await self._asked(run)
 
     async def _adopt_or_submit(self, run: Run) -> tuple[Run, Job]:
         async with self.adoption.turn(run):
@@ -97,19 +96,19 @@ class Runner:
             if job := await self.adoption.job_of(run) or await self.adoption.job_of(run):
                 return self._placed(run, job, is_adopted=True)
             await self._prepare(run)
-            return await _answered(self._asked(run))
+            return await self._asked(run)
 
     async def _prepare(self, run: Run) -> None:
         if run.staging:
             self.store.check_lock()  # a successor that has settled this run has tidied up after it
-            await asyncio.to_thread(prepare, self.root / run.staging)
+            await in_thread(prepare, self.root / run.staging)
 
     async def _asked(self, run: Run) -> tuple[Run, Job]:
         """Post it; again only when it is certain that the last time made no job. Raises InDoubt when that cannot be found out."""
         for attempt in range(1, _SUBMISSIONS + 1):
             self.store.check_lock()  # who was suspended since the intent may have a successor, which has settled this run
             try:
-                return self._placed(run, await self.client.submit(run.request, run.id), is_adopted=False)
+                return await ended(self._sent(run), _LAST_ANSWER_S)
             except InDoubt as error:
                 doubt = error
             if doubt.retry_after:
@@ -120,6 +119,9 @@ class Runner:
                 await self.watch.pause(look)
             await self.watch.pause(attempt)
         raise doubt
+
+    async def _sent(self, run: Run) -> tuple[Run, Job]:
+        return self._placed(run, await self.client.submit(run.request, run.id), is_adopted=False)
 
     def _placed(self, run: Run, job: Job, *, is_adopted: bool) -> tuple[Run, Job]:
         creator = run.creator or job.creator
@@ -157,54 +159,51 @@ class Runner:
     async def _delivered(self, run: Run) -> bool:
         staging, final = self.root / (run.staging or ""), self.root / (run.output or "")
         self.store.check_lock()  # a successor may have delivered this run, and a later one over it
-        if await asyncio.to_thread(deliver, staging, final, run.output_digest or ""):
+        if await in_thread(deliver, staging, final, run.output_digest or ""):
             return True
         if not downloads(run.request):
             return False
         again = await download(self.client, await self.client.job(run.job_id or ""), staging, lambda size: None, self.store.check_lock)
-        return again.digest == run.output_digest and await asyncio.to_thread(deliver, staging, final, again.digest)
+        return again.digest == run.output_digest and await in_thread(deliver, staging, final, again.digest)
 
     # Ending
 
+    async def _give_up(self, run: Run, cut: UploadCut) -> None:
+        """End a run whose job may not have all of its rows. Raises InDoubt when the job may have written to a table: no other job may, then."""
+        self.store.check_lock()  # a successor may be tracking this very job
+        await self.client.abort(run.job_id or "")
+        if run.request["outputSettings"]["type"] in _TABLES and await self._may_have_written(run):
+            detail = (
+                f"{cut.detail} Nobody knows whether all of them arrived, and some may have been scored into the table already. Look at it, then say\n"
+                f"  reconciler state resubmit '{run.address}'\nwhen the rows in the table were dealt with."
+            )
+            raise InDoubt("The upload was cut", detail)
+        self._end(run, Status.ABORTED, _why(cut))
+
+    async def _may_have_written(self, run: Run) -> bool:
+        try:
+            return (await self.client.job(run.job_id or "")).scored_rows > 0
+        except ServiceError:
+            return True
+
     def _fail(self, run: Run, error: ReconcilerError) -> None:
         if run.is_open and _is_certain(run, error):
-            if isinstance(error, JobEnded):
-                self._end(run, Status(error.status), error.detail)
-            else:
-                gone = isinstance(error, ServiceError) and run.job_id is not None
-                self._end(run, Status.FAILED, f"Job {run.job_id} is gone from the service. {_why(error)}" if gone else _why(error))
+            status = Status(error.status) if isinstance(error, JobEnded) else Status.FAILED
+            self._end(run, status, error.detail if isinstance(error, JobEnded) else _why(error))
 
     def _end(self, run: Run, status: Status, details: str) -> None:
         self.store.move(run, status, status_details=details, ended_at=timestamp(now()))
         if run.staging:
-            discard(self.root / run.staging)
+            with suppress(DeliveryError):  # what cannot be removed is in nobody's way
+                discard(self.root / run.staging)
 
 
 def _is_certain(run: Run, error: ReconcilerError) -> bool:
     """Whether an error ends the run: the job was not made, has ended badly or is gone. Otherwise the next apply goes on where this one stopped."""
     if isinstance(error, InDoubt):
         return False
-    is_intended = run.status is Status.INTENDED
-    if isinstance(error, ServiceError):
-        return is_intended or error.status == 404
-    return is_intended or isinstance(error, ScoringError)
+    return run.status is Status.INTENDED or isinstance(error, ScoringError | JobGone)
 
 
 def _why(error: ReconcilerError) -> str:
     return f"{error.summary}. {error.detail}"
-
-
-async def _answered(asking: Coroutine[Any, Any, _T]) -> _T:
-    """An interrupt waits a moment for the answer of what was sent, so that the job's id is recorded; later, the list of jobs will tell."""
-    task = asyncio.ensure_future(asking)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        if not task.done():
-            await asyncio.wait({task}, timeout=_LAST_ANSWER_S)
-        if not task.done():
-            task.cancel()
-            await asyncio.wait({task})
-        if not task.cancelled():
-            task.exception()
-        raise

@@ -20,7 +20,7 @@ from reconciler.apply.request import as_written, downloads, uploads
 from reconciler.apply.transfer import download
 from reconciler.apply.watch import Watch
 from reconciler.duration import seconds
-from reconciler.errors import Detached, InDoubt, JobEnded, ScoringError, ServiceError, UploadCut
+from reconciler.errors import Detached, JobEnded, JobGone, ScoringError, ServiceError, UploadCut
 from reconciler.state.lifecycle import FROM_WIRE, Status
 from reconciler.state.record import Run
 from reconciler.state.store import Store, now, timestamp
@@ -28,6 +28,7 @@ from reconciler.state.store import Store, now, timestamp
 # A status that this release does not know is taken for one of a job that goes on, for so long.
 _UNKNOWN_S = 600.0
 _FETCHES = 8
+_NO_RESULT = frozenset({404, 410, 422})
 # The service ends a job whose upload breaks; whether that was the cause, the upload knows a moment later.
 _GRACE_S = 5.0
 # Lines that every log has (batch-prediction-api.md §1.4); the others say what went wrong.
@@ -40,7 +41,7 @@ _STUCK_S = 60.0
 # One whose rows have arrived is queued at once.
 _UNQUEUED_S = 15.0
 _SENDS = 3
-_TABLES = frozenset({"jdbc", "snowflake", "synapse", "bigquery"})
+_LOOKS = 3
 
 _T = TypeVar("_T")
 
@@ -82,8 +83,16 @@ class Tracking:
     async def scored(self) -> tuple[Job, Staged | None]:
         """The completed job and, where its output is a local file, the whole staged file.
 
-        Raises ScoringError when the job ended badly, UploadCut, Detached, DeliveryError, and ServiceError when nobody knows how it is.
+        Raises ScoringError when the job ended badly, JobGone, UploadCut, Detached, DeliveryError, and ServiceError when nobody knows how it is.
         """
+        try:
+            return await self._carried()
+        except ServiceError as error:
+            if error.status == 404:
+                await self._check_gone(error)
+            raise
+
+    async def _carried(self) -> tuple[Job, Staged | None]:
         async with _Errands() as errands:
             upload = errands.begin(self._upload()) if uploads(self.run.request) and self.run.uploaded_at is None else None
             fetch: asyncio.Task[Staged] | None = None
@@ -138,6 +147,22 @@ class Tracking:
         percent = job.percentage_completed if job.job_intake_size else None
         self.listen(Progressed(self.run.address, job.id, job.status, percent, job.scored_rows, time.monotonic() - self.began))
 
+    async def _check_gone(self, missing: ServiceError) -> None:
+        """Raises JobGone when the service answers as it should and has no such job; a gateway's 404 passes."""
+        job_id = self.run.job_id or ""
+        for attempt in range(1, _LOOKS + 1):
+            await self.watch.pause(attempt)
+            try:
+                await self.client.job(job_id)
+                return
+            except ServiceError as error:
+                if error.status != 404:
+                    raise
+        async for _ in self.client.jobs(limit="1"):
+            break
+        detail = f"It was deleted there, with its result: {missing.detail} Run apply again to score it anew."
+        raise JobGone(f"Job {job_id} is gone from the service", detail, 404) from None
+
     # Rows up
 
     async def _upload(self) -> None:
@@ -190,7 +215,7 @@ class Tracking:
         raise cut
 
     async def _prove(self, size: int, cut: UploadCut) -> None:
-        """Only a completed job that has read as many bytes as the file has proves that they arrived. Raises UploadCut and InDoubt."""
+        """Only a completed job that has read as many bytes as the file has proves that they arrived. Raises `cut`."""
         sign, since = None, time.monotonic()
         while True:
             job = await self.watch.news(self.run.job_id or "")
@@ -202,22 +227,15 @@ class Tracking:
             is_stuck = not job.queued and time.monotonic() - since > patience_s
             if job.is_terminal or is_stuck:
                 break
-        if self.run.request["outputSettings"]["type"] in _TABLES and job.scored_rows:
-            detail = (
-                f"{cut.detail} Nobody knows whether all of them arrived, and it has scored {job.scored_rows} rows into a table. "
-                "Look at both, then say\n"
-                f"  reconciler state resubmit '{self.run.address}'\nwhen the rows in the table were dealt with."
-            )
-            raise InDoubt("The upload was cut", detail)
         raise cut
 
     async def _settled(self, upload: "asyncio.Task[None] | None") -> None:
-        """If it was the upload that ended the job, raises UploadCut; bad rows are the job's own affair."""
+        """If it was the upload that ended the job, raises what the upload has met; bad rows are the job's own affair."""
         if upload is None:
             return
         before = self.sent
         await asyncio.wait({upload}, timeout=_GRACE_S)
-        if upload.done() and isinstance(upload.exception(), UploadCut):
+        if upload.done() and isinstance(upload.exception(), UploadCut | ScoringError):
             upload.result()
         if not upload.done() and self.sent == before:
             raise UploadCut("The upload was cut", f"Job {self.run.job_id} ended before all of its rows were sent.")
@@ -253,10 +271,12 @@ class Tracking:
             if job.status != "COMPLETED":
                 await asyncio.Event().wait()  # whoever watches the job tells how it ended, and ends this errand
             if job.results_deleted:
-                detail = f"Job {job.id} has scored, and its result was deleted before it was fetched. Run apply again to score it anew."
-                raise ScoringError("The result is no longer on the service", detail)
+                break
             if attempt > 1:
                 await self.watch.pause(attempt)
+        if job.results_deleted or (cut is not None and cut.status in _NO_RESULT):
+            detail = f"Job {job.id} has scored, and its result was deleted before it was fetched. Run apply again to score it anew."
+            raise ScoringError("The result is no longer on the service", detail)
         raise cut or ServiceError("The result cannot be fetched", f"Job {job.id} has scored; run apply again to fetch its result.")
 
     async def _received(self, job: Job) -> Staged:
@@ -317,6 +337,7 @@ class _Errands:
         finally:
             if main not in self._tasks:
                 main.cancel()
+                await asyncio.wait({main})
 
     async def __aexit__(self, *_: object) -> None:
         for task in self._tasks:

@@ -3,18 +3,17 @@
 The digest is taken while the bytes pass: an output is never read again for it.
 """
 
-import asyncio
 import os
 import secrets
 from collections.abc import Callable
 from contextlib import aclosing
 from io import FileIO
 from pathlib import Path
-from typing import Any
 
 from reconciler.api.client import Client
 from reconciler.api.schema import Job
 from reconciler.apply.deliver import Staged, discard_fetched, unwritable
+from reconciler.apply.grace import in_thread
 from reconciler.fingerprint import Hasher
 
 _BLOCK = 1 << 20
@@ -38,10 +37,10 @@ async def download(client: Client, job: Job, staging: Path, on_received: Callabl
                         if len(block) >= _BLOCK:
                             size += len(block)
                             on_received(size)
-                            await _in_thread(_write, file, bytes(block), hasher)
+                            await in_thread(_write, file, bytes(block), hasher)
                             block.clear()
-                await _in_thread(_write, file, bytes(block), hasher)
-                await _in_thread(os.fsync, file.fileno())
+                await in_thread(_write, file, bytes(block), hasher)
+                await in_thread(os.fsync, file.fileno())
             check_lock()
             own.replace(staging)
         finally:
@@ -56,12 +55,3 @@ def _write(file: FileIO, block: bytes, hasher: Hasher) -> None:
     rest = memoryview(block)
     while rest:
         rest = rest[file.write(rest) or 0 :]
-
-
-async def _in_thread(work: Callable[..., Any], *what: Any) -> None:
-    """Also when we are cancelled, the thread has done with the file before it is closed: its descriptor may be another file's a moment later."""
-    task = asyncio.ensure_future(asyncio.to_thread(work, *what))
-    try:
-        await asyncio.shield(task)
-    finally:
-        await asyncio.wait({task})

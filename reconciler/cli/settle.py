@@ -56,11 +56,23 @@ def adopt(
 @option("-auto-approve", is_flag=True, help="Do not ask.")
 @option("-json", "as_json", is_flag=True, help="The run as JSON; needs -auto-approve.")
 @lock_options
+@spec_options
 @state_options
-def resubmit(address: str, auto_approve: bool, as_json: bool, lock_timeout: float, state: str, workspace: str, no_color: bool) -> None:
-    """Settle a run that is in doubt: its submission made no job. The next apply submits it anew.
+def resubmit(
+    address: str,
+    auto_approve: bool,
+    as_json: bool,
+    lock_timeout: float,
+    var: tuple[str, ...],
+    var_file: tuple[str, ...],
+    state: str,
+    workspace: str,
+    no_color: bool,
+) -> None:
+    """Settle a run that is in doubt: its submission made no job, or one that shall not count. The next apply submits it anew.
 
-    Look at the service first: if there is a job after all, it goes on and will not be tracked, and the rows are scored and paid for twice.
+    Look at the service first: if there is another job after all, it goes on and will not be tracked, and the rows are scored and paid for twice.
+    A job that the run has is aborted.
 
     \b
     Examples:
@@ -69,18 +81,21 @@ def resubmit(address: str, auto_approve: bool, as_json: bool, lock_timeout: floa
     """
     from reconciler.settling import end_without_job, run_in_doubt
 
-    session = open_session(state, workspace, no_color)
+    session = open_session(state, workspace, no_color, var, var_file)
     if as_json and not auto_approve:
         raise click.UsageError("-json needs -auto-approve: nobody is asked.")
     chosen = _chosen(session, address)
     if not auto_approve:
         with reading(session) as snapshot:
-            doubted = run_in_doubt(snapshot, workspace, chosen)
+            doubted = run_in_doubt(snapshot, workspace, chosen, may_have_job=True)
         explanation = f"You are sure that the submission of {doubted.intended_at} made no job. If there is one, it will be scored and paid for twice."
+        if doubted.job_id:
+            explanation = f"Its job {doubted.job_id} is aborted if it still runs, and what it may have written elsewhere is dealt with."
         refused = Refused("Resubmit cancelled", "The run is still in doubt.")
         ask(session, f"Shall {doubted.address} be submitted anew by the next apply?", explanation, refused, "-auto-approve")
     run = end_without_job(session.project, chosen, lock_timeout_s=lock_timeout, note=_note(session))
-    _give(run, as_json, f"{run.address}: the run {run.id} is settled: no job was made. Run apply to submit it anew.")
+    how = "no job was made" if run.job_id is None else "its job does not count"
+    _give(run, as_json, f"{run.address}: the run {run.id} is settled: {how}. Run apply to submit it anew.")
 
 
 def _chosen(session: Session, address: str) -> str:

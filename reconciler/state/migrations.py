@@ -123,6 +123,7 @@ _M001 = (
 )
 
 _M002 = (
+    "ALTER TABLE runs ADD COLUMN endpoint TEXT",
     "ALTER TABLE runs ADD COLUMN server_time TEXT",
     "ALTER TABLE runs ADD COLUMN creator TEXT",
     "ALTER TABLE runs ADD COLUMN uploaded_at TEXT",

@@ -67,6 +67,7 @@ class Run:
     skipped_rows: int | None = None
     status_details: str | None = None
     superseded_by: str | None = None
+    endpoint: str | None = None  # whose job it is; None: the embedded service's
     server_time: str | None = None  # the service's own clock when the run was intended: its jobs are listed by it
     creator: str | None = None  # whom the service says the job was created by
     uploaded_at: str | None = None  # when the service acknowledged the whole intake

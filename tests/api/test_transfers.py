@@ -172,6 +172,8 @@ def test_result_comes_down_as_it_is(link: str) -> None:
 
 def test_packed_result_is_unpacked() -> None:
     assert asking(downloaded, answering(200, gzip.compress(ROWS), Content_Type="text/csv", Content_Encoding="gzip"))[0] == ROWS
+    several = gzip.compress(ROWS[:9]) + gzip.compress(ROWS[9:])
+    assert asking(downloaded, answering(200, several, Content_Type="text/csv", Content_Encoding="gzip"))[0] == ROWS
 
 
 def test_result_that_cannot_be_asked_for_yet_is_asked_for_again() -> None:
