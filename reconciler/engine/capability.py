@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from reconciler.engine import dialect
-from reconciler.engine.metadata import Metadata
+from reconciler.engine.metadata import TARGET_TYPES, Metadata
 from reconciler.options import Options
 
 SERVED = frozenset(
@@ -63,15 +63,15 @@ _NOTHING_ASKED: dict[str, tuple[object, ...]] = {
 _MISFITS: tuple[tuple[str, frozenset[str], Callable[[Options], bool], str], ...] = (
     (
         "prediction_threshold",
-        frozenset({"Regression", "Multiclass"}),
+        frozenset(TARGET_TYPES.values()) - {"Binary"},
         lambda options: options.prediction_threshold is not None,
         "Only a binary model has a threshold; leave prediction_threshold out.",
     ),
     (
         "include_probabilities_classes",
-        frozenset({"Regression"}),
+        frozenset({"Regression", "Anomaly", "TextGeneration"}),
         lambda options: bool(options.include_probabilities_classes),
-        "A regression model has no classes; leave include_probabilities_classes out.",
+        "This kind of model has no classes; leave include_probabilities_classes out.",
     ),
     (
         "max_explanations",

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.engine.packages import INSTALL, engine_packages
+from reconciler.engine.packages import engine_packages, install
 from reconciler.errors import ScoringError
 
-HEAVY = ("numpy", "pyarrow", "lightgbm", "onnx", "onnxruntime")
-LIGHT = ("job", "metadata", "capability", "dialect", "pipeline", "models.registry")
+HEAVY = ("numpy", "pandas", "pyarrow", "lightgbm", "xgboost", "catboost", "sklearn", "mlflow", "onnx", "onnxruntime")
+LIGHT = ("job", "artifact", "mlflow_folder", "metadata", "capability", "dialect", "pipeline", "models.registry")
 
 
 def python(code: str) -> str:
@@ -22,8 +22,11 @@ def test_rooms_around_the_engine_import_nothing_heavy() -> None:
     assert python(f"import sys, {modules}\nprint([name for name in {HEAVY} if name in sys.modules])") == "[]"
 
 
-@pytest.mark.parametrize(("package", "model"), [("pyarrow", "diabetes"), ("lightgbm", "diabetes"), ("onnxruntime", "wine"), ("onnx", "wine")])
-def test_a_missing_package_is_a_sentence_with_the_command(specs: Path, tmp_path: Path, package: str, model: str) -> None:
+@pytest.mark.parametrize(
+    ("package", "model", "extra"),
+    [("pyarrow", "diabetes", "engine"), ("lightgbm", "diabetes", "lightgbm"), ("onnxruntime", "wine", "onnx"), ("onnx", "wine", "onnx")],
+)
+def test_a_missing_package_is_a_sentence_with_the_command(specs: Path, tmp_path: Path, package: str, model: str, extra: str) -> None:
     intake = next((specs / "data").rglob("2026-09.csv")) if model == "diabetes" else specs / "data/wine.csv"
     code = f"""
 import sys
@@ -40,7 +43,7 @@ except ScoringError as error:
     print(error.summary, error.detail)
 """
     said = python(code)
-    assert said == f"The scoring engine is not installed The package {package} is missing. Run: {INSTALL}"
+    assert said == f"The scoring engine is not installed The package {package} is missing. Run: {install(extra)}"
 
 
 def test_a_missing_library_is_a_sentence() -> None:

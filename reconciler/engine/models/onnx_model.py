@@ -11,9 +11,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from reconciler.engine.metadata import Metadata
+from reconciler.engine.models.labels import Label, order_of, unfit
 from reconciler.engine.models.model import Feature, Scores, matrix
-from reconciler.engine.models.onnx_graph import Label, safe_graph, stored_names, unloadable
-from reconciler.engine.models.onnx_labels import graph_labels, order_of, unfit
+from reconciler.engine.models.onnx_graph import graph_labels, safe_graph, stored_names, unloadable
 from reconciler.errors import ScoringError
 
 _TEXT = "tensor(string)"
