@@ -57,7 +57,8 @@ def make_plan(project: Project, *, target: Collection[str] = (), replace: Collec
         if is_whole and not acting:
             reading.proof = prove(reading.key, serial, survey.specs.folders, survey.specs.instances, project.root, reading.digests)
         changes = tuple(_described(survey, acting))
-        return Plan(project.workspace, lineage, serial, changes, len(survey.decisions) - len(acting), survey.specs.folders, bool(target))
+        unchanged, specs = len(survey.decisions) - len(acting), survey.specs
+        return Plan(project.workspace, lineage, serial, changes, unchanged, specs.folders, bool(target), trusted=specs.trusted)
 
 
 def explain(project: Project, name: str) -> Change:

@@ -6,7 +6,7 @@ the world ─ observed ──┘                          each step durable in t
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ from reconciler.state.store import Store
 _HEARTBEAT_S = 10.0
 
 OpenStore = Callable[[Path], Store]
-OpenClient = Callable[[Path, Path, list[str]], AbstractAsyncContextManager[Client]]
+OpenClient = Callable[[Path, Path, Mapping[str, bool]], AbstractAsyncContextManager[Client]]
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ async def _apply(project: Project, plan: Plan, store: Store, listen: Listener, p
     # Open runs are served too, wanted or not: the service takes up every job that it was stopped in.
     folders = {*plan.deployments, *(run.model["deployment"] for run in store.snapshot.open_runs(plan.workspace))}
     storage = project.state.parent / f"{project.state.stem}.service" / plan.workspace
-    async with edges.open_client(project.root, storage, sorted(folders)) as client, _heartbeat(store):
+    trust = {folder: folder in plan.trusted for folder in sorted(folders)}
+    async with edges.open_client(project.root, storage, trust) as client, _heartbeat(store):
         runner = Runner(project.root, store, client, is_same, listen, edges.wait)
         doer = Doer(plan.workspace, runner, look, deployment_id, provenance(project.root))
         ended = await do_all(plan.changes, doer.do, parallelism, listen)

@@ -44,6 +44,7 @@ class Specs:
     folders: tuple[str, ...]  # the model folders of the deployments
     snapshot: Snapshot
     fresh: Mapping[str, Detail] | None
+    trusted: tuple[str, ...] = ()  # those of the folders whose code may run
 
     def details(self, addresses: Iterable[str]) -> dict[str, Detail]:
         if self.fresh is not None:
@@ -54,7 +55,7 @@ class Specs:
     def body(self) -> str:
         # Column by column: 100,000 rows would be as many lists, made to be copied into tuples.
         columns = {field: [getattr(instance, field) for instance in self.instances] for field in Wanted._fields}
-        return json.dumps({"folders": self.folders, "instances": columns}, ensure_ascii=False)
+        return json.dumps({"folders": self.folders, "trusted": self.trusted, "instances": columns}, ensure_ascii=False)
 
     def detail_rows(self) -> list[tuple[str, str]]:
         return [(address, json.dumps(detail, ensure_ascii=False)) for address, detail in (self.fresh or {}).items()]
@@ -69,7 +70,7 @@ def read_specs(project: Project, snapshot: Snapshot, key: str) -> Specs:
     columns = body["instances"]
     columns["depends_on"] = map(tuple, columns["depends_on"])
     instances = list(map(Wanted, *(columns[field] for field in Wanted._fields)))
-    return Specs(key, instances, tuple(body["folders"]), snapshot, None)
+    return Specs(key, instances, tuple(body["folders"]), snapshot, None, trusted=tuple(body["trusted"]))
 
 
 def configuration_key(project: Project, digests: Digests) -> str:
@@ -118,4 +119,4 @@ def _parse(project: Project, snapshot: Snapshot, key: str) -> Specs:
         for i in read.instances
     ]
     details = {i.address: Detail(i.deployment, i.spec, i.metadata, i.file, i.line) for i in read.instances}
-    return Specs(key, wanted, tuple(sorted(set(read.deployments.values()))), snapshot, details)
+    return Specs(key, wanted, tuple(sorted(set(read.deployments.values()))), snapshot, details, trusted=tuple(sorted(read.trusted)))

@@ -59,6 +59,7 @@ class Plan:
     unchanged: int
     deployments: tuple[str, ...] = ()  # what the workspace's deployments are bound to
     is_partial: bool = False  # limited with -target
+    trusted: tuple[str, ...] = ()  # those of the deployments whose code may run
 
     @property
     def is_applyable(self) -> bool:

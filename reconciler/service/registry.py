@@ -29,6 +29,7 @@ class LocalDeployment:
     folder: Path  # that it serves
     replacement: Replacement | None = None
     is_lost: bool = False  # the folder that it serves is no longer registered
+    is_trusted: bool = False  # whether the code in that folder may run
 
     @property
     def loss(self) -> ModelError:
@@ -79,7 +80,7 @@ class Registry:
         """Raises ModelError when there is no model to score with."""
         if deployment.is_lost:
             raise deployment.loss
-        return read_metadata(deployment.folder)
+        return read_metadata(deployment.folder, is_trusted=deployment.is_trusted)
 
     def artifact(self, deployment: LocalDeployment) -> Artifact:
         """Reads what changed since the last look. Raises OSError or ModelError when there is no model to look at."""
@@ -117,7 +118,9 @@ class Registry:
         if replacement is None:
             return own
         owner = self._deployments.get(replacement.owner_id)
-        return replace(own, folder=owner.folder if owner else Path(replacement.folder), replacement=replacement, is_lost=owner is None)
+        if owner is None:
+            return replace(own, folder=Path(replacement.folder), replacement=replacement, is_lost=True, is_trusted=False)
+        return replace(own, folder=owner.folder, replacement=replacement, is_trusted=owner.is_trusted)
 
     def _digest(self, path: Path) -> str:
         found = path.stat()

@@ -14,6 +14,16 @@ LOCAL = "local"
 _WORDS = {"deployments": "deployment", "credentials": "credential", "data_stores": "data store", "datasets": "dataset"}
 
 
+def _is_model(value: dict[str, Any]) -> bool:
+    """A deployment bound to a folder, with a word on the code in it: whoever trusts it lets it run."""
+    return (
+        value.keys() <= {"model", "trust"}
+        and isinstance(value.get("model"), str)
+        and value["model"] != ""
+        and type(value.get("trust", False)) is bool
+    )
+
+
 class Unbound(Exception):
     """A name that stands for nothing here."""
 
@@ -39,6 +49,8 @@ class Workspace:
         """The id or folder that `name` is bound to; a binding that is a mapping is looked up by the name itself."""
         if name in self._bound[section]:
             bound = self._bound[section][name]
+            if isinstance(bound, dict) and section == "deployments":
+                return str(bound["model"])
             return bound if isinstance(bound, str) else name
         word = _WORDS[section]
         if name not in self._entries[section]:
@@ -55,6 +67,11 @@ class Workspace:
     def deployment(self, name: str, root: Root) -> str:
         bound = self.resolve("deployments", name)
         return bound if self.endpoint is not None else root.relative(bound)
+
+    def trusted(self, root: Root) -> frozenset[str]:
+        """The models' folders whose code the user trusts."""
+        bindings = self._bound["deployments"].items()
+        return frozenset(self.deployment(name, root) for name, bound in bindings if isinstance(bound, dict) and bound.get("trust"))
 
     def _require_known(self) -> bool:
         if self.name not in self._names:
@@ -105,9 +122,11 @@ class Workspace:
         value = fill(value, Scope(self._variables, keeps_env=keeps_env), spot, self._problems)
         if type(value) is int:
             value = str(value)  # an id of digits only
-        is_lawful = (isinstance(value, str) and value != "") or (isinstance(value, dict) and section != "deployments")
+        is_lawful = (isinstance(value, str) and value != "") or (isinstance(value, dict) and (section != "deployments" or _is_model(value)))
         if not is_lawful:
-            allowed = "an id, or a model's folder" if section == "deployments" else "an id (a text) or a mapping"
+            allowed = (
+                "an id, a model's folder, or {model: the folder, trust: true or false}" if section == "deployments" else "an id (a text) or a mapping"
+            )
             self._problems.add(spot, f"Invalid {_WORDS[section]}", f"It must be bound to {allowed}.", is_key=keeps_env)
             return ""
         return value

@@ -41,6 +41,7 @@ _OF_NODES = (
 )
 _OF_CATEGORIES = ("categories_nodes", "categories_segments", "categories_sizes")
 _CATEGORICAL = 1
+_NO_PARENT = 2**31 - 1
 _MOST_CATEGORIES = 1 << 24  # from here on a float32 is no longer every whole number
 
 
@@ -176,6 +177,9 @@ def _tree_damage(tree: Document, features: int) -> str | None:
     # Every node hangs from one split at the most and the root from none; so no walk goes astray or in circles.
     if ((hanging < 1) | (hanging >= nodes)).any() or len(np.unique(hanging)) != len(hanging) or (right[~inner] != -1).any():
         return "its splits do not form a tree"
+    parents, places = _whole(tree["parents"]), np.flatnonzero(inner)
+    if parents[0] != _NO_PARENT or (parents[left[inner]] != places).any() or (parents[right[inner]] != places).any():
+        return "its nodes do not know the splits that they hang from"
     splits = _whole(tree["split_indices"])[inner]
     if ((splits < 0) | (splits >= features)).any():
         return "it splits on a feature that the model does not have"
