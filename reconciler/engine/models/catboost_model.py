@@ -3,7 +3,6 @@
 A category is the text as it stands, and a missing one the empty text, as in CatBoost's own reader of files; its frames may not hold one.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import catboost
@@ -26,16 +25,20 @@ _CLASSIFYING = frozenset().union(*_OBJECTIVES.values())
 _LINKED = {"Poisson": "Exponent", "Tweedie": "Exponent"}
 # The work of one predict call, in rows x trees: some tenths of a second, so that an abort does not wait long.
 _WORK = 40_000_000
+_MAGIC = b"CBM1"
 _FEWEST, _MOST = 256, 8192
 
 
 class CatBoostModel:
-    def __init__(self, model: catboost.CatBoost, features: tuple[Feature, ...], kind: str, scores: Callable[[Any], Scores]) -> None:
+    """`order` are the places of the metadata's labels among the model's classes; none for a regression."""
+
+    def __init__(self, metadata: Metadata, model: catboost.CatBoost, features: tuple[Feature, ...], kind: str, order: list[int]) -> None:
         self.features = features
         self.rows_at_once = min(max(_WORK // max(model.tree_count_, 1), _FEWEST), _MOST)
         self._model = model
         self._kind = kind
-        self._scores = scores
+        self._metadata = metadata
+        self._order = order
 
     def predict(self, rows: pa.RecordBatch) -> Scores:
         try:
@@ -43,14 +46,23 @@ class CatBoostModel:
             answer = self._model.predict(self._pool(rows), prediction_type=self._kind, thread_count=1)
         except catboost.CatBoostError as error:
             raise _failed(error) from error
-        return self._scores(np.asarray(answer, np.float64))
+        scores = np.asarray(answer, np.float64)
+        if self._order:
+            return scores[:, self._order[0]] if self._metadata.target_type == "Binary" else scores[:, self._order]
+        if scores.ndim != 1:
+            detail = f"{self._metadata.artifact} gives {scores.shape[1]} numbers for a row; a regression model gives one."
+            raise ScoringError("The model failed", detail)
+        return scores
 
     def contributions(self, rows: pa.RecordBatch) -> Scores:
         try:
             answer = self._model.get_feature_importance(self._pool(rows), type="ShapValues", thread_count=1)
         except catboost.CatBoostError as error:
             raise _failed(error) from error
-        return np.asarray(answer, np.float64)
+        parts = np.asarray(answer, np.float64)
+        if self._metadata.target_type == "Binary":
+            return parts if self._order[0] == 1 else -parts  # the library's are those of its second class
+        return parts[:, self._order] if self._order else parts
 
     def _pool(self, rows: pa.RecordBatch) -> catboost.Pool:
         columns = {feature.name: _column(rows.column(place), feature.is_text) for place, feature in enumerate(self.features)}
@@ -61,7 +73,9 @@ class CatBoostModel:
 def load(metadata: Metadata) -> CatBoostModel:
     model = catboost.CatBoost()
     try:
-        model.load_model(blob=metadata.artifact.read_bytes())
+        if problem := _damage(metadata.artifact.read_bytes()):
+            raise _unloadable(metadata, problem)
+        model.load_model(str(metadata.artifact), format="cbm")
     except (catboost.CatBoostError, OSError, ValueError) as error:
         raise _unloadable(metadata, " ".join(str(error).split()).removesuffix(".")) from error
     if model.get_text_feature_indices() or model.get_embedding_feature_indices():
@@ -69,8 +83,29 @@ def load(metadata: Metadata) -> CatBoostModel:
     objective = _objective(metadata, model)
     features = _features(metadata, model)
     if metadata.target_type == "Regression":
-        return CatBoostModel(model, features, _LINKED.get(objective, "RawFormulaVal"), _one_number(metadata))
-    return CatBoostModel(model, features, "Probability", _probabilities(metadata, model))
+        return CatBoostModel(metadata, model, features, _LINKED.get(objective, "RawFormulaVal"), [])
+    labels = [label.item() if isinstance(label, np.generic) else label for label in model.classes_]
+    return CatBoostModel(metadata, model, features, "Probability", _order(metadata, labels))
+
+
+def _damage(content: bytes) -> str | None:
+    """What is wrong with the file's lengths. The library (1.2.10) reads on behind the end of one that is cut off, or takes it for whole.
+
+    `CBM1`, the length of the trees and the trees; then the number of the tables for categories, and each one's length and content.
+    """
+    if content[:4] != _MAGIC:
+        return "it is no file of CatBoost's format cbm"
+    place = 8 + _number_at(content, 4)
+    if place < len(content):
+        tables = _number_at(content, place)
+        place += 4
+        for _ in range(min(tables, len(content))):
+            place += 4 + _number_at(content, place)
+    return None if place == len(content) else "it is cut off or damaged"
+
+
+def _number_at(content: bytes, place: int) -> int:
+    return int.from_bytes(content[place : place + 4], "little")
 
 
 def _unloadable(metadata: Metadata, why: str) -> ModelError:
@@ -103,21 +138,6 @@ def _features(metadata: Metadata, model: catboost.CatBoost) -> tuple[Feature, ..
         names = list(metadata.feature_names)
     texts = set(model.get_cat_feature_indices())
     return tuple(Feature(name, is_text=place in texts) for place, name in enumerate(names))
-
-
-def _one_number(metadata: Metadata) -> Callable[[Any], Scores]:
-    def scores(answer: Any) -> Scores:
-        if answer.ndim != 1:
-            raise ScoringError("The model failed", f"{metadata.artifact} gives {answer.shape[1]} numbers for a row; a regression model gives one.")
-        return np.asarray(answer)
-
-    return scores
-
-
-def _probabilities(metadata: Metadata, model: catboost.CatBoost) -> Callable[[Any], Scores]:
-    labels = [label.item() if isinstance(label, np.generic) else label for label in model.classes_]
-    order = _order(metadata, labels)
-    return lambda answer: answer[:, order[0]] if metadata.target_type == "Binary" else answer[:, order]
 
 
 def _order(metadata: Metadata, labels: list[Any]) -> list[int]:

@@ -1,7 +1,4 @@
-"""A categorical column as the codes that a model knows its categories by. The rule here: missing and never seen are both NaN, a missing value.
-
-That is how LightGBM and XGBoost themselves encode a pandas frame.
-"""
+"""A categorical column as the codes that a model knows its categories by. The rule here: they are those that its library gives to a pandas frame."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -18,10 +15,10 @@ def codes_of(categories: Iterable[Any]) -> Codes:
     return {_spelling(category): code for code, category in enumerate(categories)}
 
 
-def recoded(column: pa.Array, codes: Codes) -> NDArray[np.float64]:
-    """Codes for texts."""
+def recoded(column: pa.Array, codes: Codes, unseen: float) -> NDArray[np.float64]:
+    """Codes for texts: NaN for a missing one, `unseen` for one that the model was not trained with."""
     encoded = column.dictionary_encode()
-    values = [codes.get(text, codes.get(_number(text), math.nan)) for text in encoded.dictionary.to_pylist()]
+    values = [codes.get(text, codes.get(_number(text), unseen)) for text in encoded.dictionary.to_pylist()]
     places: NDArray[np.intp] = encoded.indices.fill_null(len(values)).to_numpy()
     return np.array([*values, math.nan])[places]
 

@@ -1,6 +1,7 @@
 """LightGBM's text models. The rule here: a row gets the number that the library's own predict gives for a pandas frame of the same values."""
 
 import logging
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,8 @@ _PROBABILITIES = {
     "Binary": frozenset({"binary", "cross_entropy", "cross_entropy_lambda"}),
     "Multiclass": frozenset({"multiclass", "multiclassova"}),
 }
+# To LightGBM, a category that it was not trained with is a missing one.
+_UNSEEN = math.nan
 # The work of one predict call, in rows x trees: some tenths of a second, so that an abort does not wait long.
 _WORK = 1_000_000
 _FEWEST, _MOST = 256, 8192
@@ -43,7 +46,7 @@ class LightGBMModel:
         return flat if classes == 1 else flat.reshape(len(flat), classes, -1)
 
     def _predicted(self, rows: pa.RecordBatch, pred_contrib: bool = False) -> Scores:
-        coded = {name: recoded(rows.column(name), codes) for name, codes in self._codes.items()}
+        coded = {name: recoded(rows.column(name), codes, _UNSEEN) for name, codes in self._codes.items()}
         try:
             # One thread here: the pipeline calls from as many threads as there are cores.
             answer = self._booster.predict(matrix(rows, np.float64, coded), pred_contrib=pred_contrib, num_threads=1)

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 import numpy as np
 import pyarrow as pa
 import xgboost
+from numpy.typing import NDArray
 
 from reconciler.engine.metadata import Metadata
 from reconciler.engine.models.categories import Codes, codes_of, recoded
@@ -18,6 +19,7 @@ from reconciler.errors import ModelError, ScoringError
 
 # Objectives whose scores are probabilities. A regression may have any objective with one output.
 _PROBABILITIES = {"Binary": frozenset({"binary:logistic", "reg:logistic"}), "Multiclass": frozenset({"multi:softprob"})}
+_UNSEEN = -1
 # The work of one predict call, in rows x rounds: some tenths of a second, so that an abort does not wait long.
 _WORK = 4_000_000
 _FEWEST, _MOST = 256, 8192
@@ -44,7 +46,7 @@ class XGBoostModel:
         return self._predicted(rows, pred_contribs=True)
 
     def _predicted(self, rows: pa.RecordBatch, pred_contribs: bool = False) -> Scores:
-        coded = {name: recoded(rows.column(name), codes) for name, codes in self._codes.items()}
+        coded = {name: self._coded(name, rows.column(name)) for name in self._codes}
         try:
             table = xgboost.DMatrix(
                 matrix(rows, np.float64, coded),
@@ -57,6 +59,15 @@ class XGBoostModel:
         except (xgboost.core.XGBoostError, ValueError) as error:
             raise ScoringError("The model failed", f"XGBoost says: {_said(error)}.") from error
         return np.asarray(answer, np.float64)
+
+    def _coded(self, name: str, column: pa.Array) -> NDArray[np.float64]:
+        """XGBoost refuses a category that it was not trained with; 3.2 does so for some only, and scores the others as the next in the alphabet."""
+        codes = recoded(column, self._codes[name], _UNSEEN)
+        if (unseen := np.flatnonzero(codes == _UNSEEN)).size:
+            value = column[int(unseen[0])].as_py()
+            detail = f"{name} is {value!r}, which the model was not trained with, and XGBoost has no prediction for a new category."
+            raise ScoringError("A category is unknown to the model", detail)
+        return codes
 
 
 def load(metadata: Metadata) -> XGBoostModel:
@@ -72,9 +83,9 @@ def load(metadata: Metadata) -> XGBoostModel:
         raise _unloadable(metadata, _said(error)) from error
     _check_objective(metadata, document)
     names = _names(metadata, booster)
-    codes = _codes(booster)
-    features = tuple(Feature(name, is_text=name in codes) for name in names)
     is_linear = document["learner"]["gradient_booster"]["name"] == "gblinear"
+    codes = {} if is_linear else _codes(booster)
+    features = tuple(Feature(name, is_text=name in codes) for name in names)
     return XGBoostModel(booster, features, codes, _rounds(document), is_linear=is_linear)
 
 
