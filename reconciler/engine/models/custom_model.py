@@ -107,7 +107,7 @@ def _imported(path: Path) -> ModuleType:
         importlib.invalidate_caches()
         try:
             spec.loader.exec_module(module)
-        except Exception as error:  # its code may raise what it likes
+        except (Exception, SystemExit) as error:  # its code may raise what it likes
             said = f"importing it raised {type(error).__name__}: {error}"
             raise ModelError("The custom model cannot be loaded", f"{path}: {said}. Correct it, or install what it needs.") from error
     return module

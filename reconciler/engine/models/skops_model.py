@@ -10,10 +10,12 @@ from reconciler.engine.models.estimator import EstimatorModel, model_of
 from reconciler.errors import ModelError
 
 # Beyond what skops itself takes for safe (0.16). Reviewed: each is a container of numbers, or a pure function of arrays, that scikit-learn's own
-# estimators are made of; none opens a file, imports, evaluates or calls what it is given.
+# estimators are made of; none opens a file, imports or evaluates what it is given. A partial calls what it holds, which is looked at itself.
 REVIEWED = frozenset(
     {
+        "builtins.object",
         "collections.OrderedDict",
+        "functools.partial",
         "numpy.dtype",
         "numpy.exp",
         "numpy.expm1",
@@ -25,12 +27,14 @@ REVIEWED = frozenset(
         "numpy.sqrt",
         "scipy.interpolate._bsplines.BSpline",
         "scipy.sparse._csr.csr_matrix",
+        "sklearn._loss.loss.HalfTweedieLoss",
         "sklearn._loss.loss.HalfTweedieLossIdentity",
         "sklearn.calibration._CalibratedClassifier",
         "sklearn.calibration._SigmoidCalibration",
         "sklearn.cluster._bisect_k_means._BisectingTree",
         "sklearn.cluster._kmeans._kmeans_single_lloyd",
         "sklearn.compose._column_transformer._RemainderColsList",
+        "sklearn.compose._column_transformer.make_column_selector",
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
         "sklearn.feature_selection._mutual_info.mutual_info_classif",
         "sklearn.feature_selection._mutual_info.mutual_info_regression",
@@ -48,11 +52,16 @@ REVIEWED = frozenset(
         "sklearn.metrics._dist_metrics.EuclideanDistance64",
         "sklearn.metrics._dist_metrics.ManhattanDistance64",
         "sklearn.metrics._dist_metrics.MinkowskiDistance64",
+        "sklearn.metrics._scorer._PassthroughScorer",
+        "sklearn.model_selection._split.KFold",
+        "sklearn.model_selection._split.StratifiedKFold",
         "sklearn.neighbors._ball_tree.BallTree",
         "sklearn.neighbors._kd_tree.KDTree",
         "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
         "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
         "sklearn.tree._tree.Tree",
+        "sklearn.utils._bunch.Bunch",
+        "sklearn.utils.validation.check_array",
     }
 )
 
