@@ -135,7 +135,12 @@ def test_without_score_the_model_predicts_itself(tmp_path: Path, scored: Scored)
 
 def test_folders_may_have_modules_of_the_same_name(tmp_path: Path, scored: Scored) -> None:
     """Each imports its own, and what was changed on the disk since."""
-    code = "import pandas as pd\nimport rates\ndef load_model(code_dir): return 1\ndef score(data, model, **kwargs): return pd.DataFrame({'y': [rates.RATE] * len(data)})\n"
+    code = """
+import pandas as pd
+import rates
+def load_model(code_dir): return 1
+def score(data, model, **kwargs): return pd.DataFrame({"y": [rates.RATE] * len(data)})
+"""
     for name, rate in (("a", 1.5), ("b", 20.5), ("a", 300.25)):
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)

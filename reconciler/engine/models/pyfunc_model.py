@@ -4,10 +4,10 @@ What predict gives is read by its columns' names; a bare table is taken where th
 """
 
 import threading
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
-import mlflow.pyfunc
 import pandas as pd
 import pyarrow as pa
 
@@ -17,6 +17,11 @@ from reconciler.engine.models.estimator import failure
 from reconciler.engine.models.frame import inferred, typed
 from reconciler.engine.models.model import Feature, Scores
 from reconciler.errors import ModelError, ScoringError
+
+with warnings.catch_warnings():
+    # MLflow warns about its own types while it is imported.
+    warnings.simplefilter("ignore")
+    import mlflow.pyfunc
 
 _NUMBERS = {"double": "float64", "float": "float32", "long": "int64", "integer": "int32", "boolean": "bool"}
 _ROWS = 4096
