@@ -25,7 +25,10 @@ _MODEL: Schema = {
     "type": "object",
     "properties": {
         "model": {"type": "string", "minLength": 1, "description": "The model's folder."},
-        "trust": {"type": "boolean", "description": "Whether code in the folder may run: pickles, custom.py, MLflow's python_function."},
+        "trust": {
+            "description": "Whether code in the folder may run: pickles, custom.py, MLflow's python_function.",
+            "anyOf": [{"type": "boolean"}, _EXPRESSION],
+        },
     },
     "required": ["model"],
     "additionalProperties": False,
