@@ -48,7 +48,7 @@ def model_of(metadata: Metadata, estimator: Any) -> EstimatorModel:
     if not names:
         advice = "fit it on a pandas frame, or add the list feature_names to inferenceModel in model-metadata.yaml"
         raise ModelError("The model does not name its columns", f"{metadata.artifact}: it was fitted on a table without names; {advice}.")
-    if expected is not None and int(expected) != len(names):
+    if expected and int(expected) != len(names):  # CatBoost's says 0 once it was pickled
         raise unfit(metadata, f"it has {expected} features, but feature_names lists {len(names)}")
     texts = text_columns(estimator, names) | {name for name, kind in metadata.column_types.items() if kind == "string"}
     features = tuple(Feature(name, is_text=name in texts) for name in names)
