@@ -51,6 +51,7 @@ LIBRARIES: dict[str, set[str]] = {
     "sklearn": {"engine"},
     "sqlite_utils": {"state", "service"},
     "starlette": {"service"},
+    "threadpoolctl": {"engine"},
     "uvicorn": {"service", "serving"},
     "xgboost": {"engine"},
     "yaml": {"engine", "service", "spec"},

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import threadpoolctl
 
 from reconciler.engine.metadata import Metadata
 from reconciler.engine.models.estimator_columns import text_columns
@@ -13,7 +14,7 @@ from reconciler.engine.models.labels import order_of, unfit
 from reconciler.engine.models.model import Feature, Scores, matrix
 from reconciler.errors import ModelError, ScoringError
 
-_ROWS = 2048
+_ROWS = 4096
 
 
 class EstimatorModel:
@@ -25,10 +26,13 @@ class EstimatorModel:
         self.features = features
         self._has_names = has_names
         self._predict = predict
+        self._pools = threadpoolctl.ThreadpoolController()
 
     def predict(self, rows: pa.RecordBatch) -> Scores:
         try:
-            return np.asarray(self._predict(typed(rows) if self._has_names else matrix(rows, np.float64)), np.float64)
+            # One thread in here: the pipeline calls from as many as there are cores, and sums of floats cannot depend on the machine.
+            with self._pools.limit(limits=1):
+                return np.asarray(self._predict(typed(rows) if self._has_names else matrix(rows, np.float64)), np.float64)
         except ScoringError:
             raise
         except Exception as error:  # an estimator may raise what it likes

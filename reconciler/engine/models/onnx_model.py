@@ -34,8 +34,9 @@ class OnnxModel:
     rows_at_once: int = _ROWS
 
     def predict(self, rows: pa.RecordBatch) -> Scores:
+        inputs = self.inputs(rows)
         try:
-            answer = self.session.run(self.outputs, self.inputs(rows))
+            answer = self.session.run(self.outputs, inputs)
         except Exception as error:  # onnxruntime's exceptions have no common root
             raise ScoringError("The model failed", f"ONNX Runtime says: {' '.join(str(error).split())}") from error
         return self.scores(answer)
