@@ -123,6 +123,28 @@ def test_every_target_type_has_its_columns(tmp_path: Path, scored: Scored, targe
     assert set(table.column(output, column)) == {wanted}
 
 
+LABELLED = """
+import pandas as pd
+def load_model(code_dir): return 1
+def score(data, model, **kwargs): return pd.DataFrame({"low": 0.25, "mid": 0.5, "high": [0.25] * len(data)})
+"""
+
+
+@pytest.mark.parametrize(
+    ("target_type", "options", "header"),
+    [
+        ("clustering", {}, "low_PREDICTION,mid_PREDICTION,high_PREDICTION,PREDICTION"),
+        ("clustering", {"include_probabilities": False}, "PREDICTION"),
+        ("clustering", {"include_probabilities_classes": ["mid"]}, "mid_PREDICTION,PREDICTION"),
+        ("multilabel", {"include_probabilities_classes": ["mid"]}, "t_mid_PROBABILITY,t_mid_THRESHOLD,t_mid_DECISION"),
+        ("multilabel", {"include_probabilities_classes": ["mid"], "include_probabilities": False}, "t_mid_THRESHOLD,t_mid_DECISION"),
+    ],
+)
+def test_the_classes_shown_are_those_asked_for(tmp_path: Path, scored: Scored, target_type: str, options: dict[str, Any], header: str) -> None:
+    output = scored(folder_for(tmp_path, LABELLED, target_type), "x\n1\n", is_trusted=True, **options)
+    assert output.decode().splitlines()[0] == header
+
+
 def test_without_score_the_model_predicts_itself(tmp_path: Path, scored: Scored) -> None:
     train = table.training()
     model = LogisticRegression().fit(train[NUMBERS].fillna(0), table.yes_or_no(table.target(train)))

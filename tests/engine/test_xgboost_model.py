@@ -1,5 +1,6 @@
 """XGBoost. The rule here: every row scores as the library's own predict has it for a pandas frame."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -109,6 +110,24 @@ def test_a_model_without_names_takes_those_of_the_metadata(tmp_path: Path, score
         with pytest.raises(ModelError) as caught:
             load_model(read_metadata(table.folder_for(folder, "regression", feature_names=names)))
         assert sentence in caught.value.detail
+
+
+def test_a_file_of_an_older_release_scores_too(tmp_path: Path, scored: Scored) -> None:
+    """Without what later releases have added."""
+    rows, given = table.training()[["x", "z"]], table.unseen()[["x", "z"]]
+    model = xgboost.train({"nthread": 1}, xgboost.DMatrix(rows, table.target(table.training())), 5)
+    saved(tmp_path, model, "model.json")
+    document = json.loads((tmp_path / "model.json").read_bytes())
+    del document["learner"]["learner_model_param"]["num_target"]
+    document["learner"]["learner_model_param"]["base_score"] = document["learner"]["learner_model_param"]["base_score"].strip("[]")
+    inner = document["learner"]["gradient_booster"]["model"]
+    del inner["cats"], inner["iteration_indptr"]
+    for tree in inner["trees"]:
+        for key in [key for key in tree if key.startswith("categories") or key == "split_type"]:
+            del tree[key]
+    (tmp_path / "model.json").write_text(json.dumps(document, separators=(",", ":")))
+    output = scored(table.folder_for(tmp_path, "regression"), table.as_csv(given))
+    assert table.numbers(output) == model.predict(xgboost.DMatrix(given)).astype(float).tolist()
 
 
 def test_early_stopping_counts_as_in_the_api_that_saved_it(tmp_path: Path, scored: Scored) -> None:

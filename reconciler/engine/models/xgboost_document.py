@@ -33,7 +33,6 @@ _OF_NODES = (
     "parents",
     "split_indices",
     "split_conditions",
-    "split_type",
     "default_left",
     "base_weights",
     "loss_changes",
@@ -126,6 +125,11 @@ class _Ubjson:
         return found
 
 
+def outputs_of(parameters: Document) -> int:
+    """How many numbers the model gives for a row, by its `learner_model_param`; releases before 1.6 know of no targets."""
+    return max(int(parameters["num_class"]), int(parameters.get("num_target", 1)), 1)
+
+
 def damage(document: Document) -> str | None:
     """What is wrong with the model, None if it can be given to the library."""
     try:
@@ -137,8 +141,9 @@ def damage(document: Document) -> str | None:
                 return f"its {key} are not as many as its features"
         booster = learner["gradient_booster"]
         if booster["name"] == "gblinear":
-            outputs = max(int(parameters["num_class"]), int(parameters["num_target"]), 1)
-            return None if len(booster["model"]["weights"]) == (features + 1) * outputs else "its weights are not as many as its features"
+            return (
+                None if len(booster["model"]["weights"]) == (features + 1) * outputs_of(parameters) else "its weights are not as many as its features"
+            )
         return _trees_damage(booster, parameters, features)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
         return f"it is cut off or damaged ({error})"
@@ -149,8 +154,7 @@ def _trees_damage(booster: Document, parameters: Document, features: int) -> str
     trees = model["trees"]
     if int(model["gbtree_model_param"]["num_trees"]) != len(trees) or len(model["tree_info"]) != len(trees):
         return "its trees are not as many as it says"
-    groups = max(int(parameters["num_class"]), int(parameters["num_target"]), 1)
-    if not np.isin(_whole(model["tree_info"]), np.arange(groups)).all():
+    if not np.isin(_whole(model["tree_info"]), np.arange(outputs_of(parameters))).all():
         return "it has a tree for a class that it does not have"
     if booster["name"] == "dart" and len(booster["weight_drop"]) != len(trees):
         return "it has no weight for each tree"
@@ -187,7 +191,11 @@ def _tree_damage(tree: Document, features: int) -> str | None:
 
 
 def _category_damage(tree: Document, inner: NDArray[np.bool_], nodes: int) -> str | None:
+    if "split_type" not in tree:
+        return None  # of a release before 1.3, which had no categories
     kinds = _whole(tree["split_type"])
+    if len(kinds) != nodes:
+        return "split_type does not have a value for each node"
     owners, starts, sizes = (_whole(tree[key]) for key in _OF_CATEGORIES)
     categories = _whole(tree["categories"])
     if not np.array_equal(owners, np.flatnonzero((kinds == _CATEGORICAL) & inner)) or not np.isin(kinds, (0, _CATEGORICAL)).all():

@@ -14,7 +14,7 @@ from reconciler.engine.metadata import Metadata
 from reconciler.engine.models.categories import Codes, codes_of, recoded
 from reconciler.engine.models.labels import unfit
 from reconciler.engine.models.model import Feature, Scores, matrix
-from reconciler.engine.models.xgboost_document import Document, damage, document_of
+from reconciler.engine.models.xgboost_document import Document, damage, document_of, outputs_of
 from reconciler.errors import ModelError, ScoringError
 
 # Objectives whose scores are probabilities. A regression may have any objective with one output.
@@ -105,8 +105,7 @@ def _check_objective(metadata: Metadata, document: Document) -> None:
     lawful = _PROBABILITIES.get(metadata.target_type)
     if lawful and objective not in lawful:
         raise unfit(metadata, f"its objective is {objective}, so its scores are no probabilities, but targetType is {metadata.target_type}")
-    parameters = learner["learner_model_param"]
-    outputs = max(int(parameters["num_class"]), int(parameters["num_target"]), 1)
+    outputs = outputs_of(learner["learner_model_param"])
     expected = len(metadata.class_labels) if metadata.target_type == "Multiclass" else 1
     if outputs != expected or (metadata.target_type == "Regression" and objective.startswith("multi:")):
         expectation = f"targetType {metadata.target_type} with the labels given means {expected}"
