@@ -160,6 +160,11 @@ def _model(artifact: Artifact, metadata: Metadata) -> dict[str, Any]:
     }
 
 
+def _kind(metadata: Metadata) -> dict[str, bool]:
+    is_anomaly = metadata.target_type == "Anomaly"
+    return {"isUnsupervisedLearning": is_anomaly or metadata.target_type == "Clustering", "isAnomalyDetectionModel": is_anomaly}
+
+
 def _package(deployment: LocalDeployment, artifact: Artifact, metadata: Metadata) -> dict[str, Any]:
     """A folder keeps one version and no history, so its version is always 1; the ids tell one content from another."""
     changed = moment.rfc3339(artifact.changed)
@@ -174,7 +179,7 @@ def _package(deployment: LocalDeployment, artifact: Artifact, metadata: Metadata
         "isDeprecated": False,
         "importMeta": {"creatorUsername": None, "dateCreated": changed, "originalFileName": metadata.artifact.name},
         "sourceMeta": {"projectId": None, "projectName": None},
-        "modelKind": {"isTimeSeries": False, "isMultiseries": False, "isUnsupervisedLearning": False, "isAnomalyDetectionModel": False},
+        "modelKind": {"isTimeSeries": False, "isMultiseries": False, **_kind(metadata)},
         "target": {
             "name": metadata.target_name,
             "type": metadata.target_type,
