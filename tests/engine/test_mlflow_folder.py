@@ -91,13 +91,15 @@ import warnings
 from pathlib import Path
 from reconciler.engine.metadata import read_metadata
 from reconciler.engine.models.registry import load_model
-load_model(read_metadata(Path(sys.argv[1])))
+for folder in sys.argv[1:]:
+    load_model(read_metadata(Path(folder)))
 print("mlflow" in sys.modules)
 """
-    for saved in SAVED:
-        saved(tmp_path / saved.__name__)
-        done = subprocess.run([sys.executable, "-c", code, str(tmp_path / saved.__name__)], capture_output=True, text=True, check=True)
-        assert done.stdout == "False\n"
+    folders = [tmp_path / saved.__name__ for saved in SAVED]
+    for saved, folder in zip(SAVED, folders, strict=True):
+        saved(folder)
+    done = subprocess.run([sys.executable, "-c", code, *map(str, folders)], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_the_metadata_file_comes_before_that_of_mlflow(tmp_path: Path) -> None:
