@@ -77,7 +77,7 @@ _MISFITS: tuple[tuple[str, frozenset[str], Callable[[Options], bool], str], ...]
         "max_explanations",
         frozenset({"Multiclass", "Multilabel"}),
         lambda options: options.max_explanations > 0,
-        "The embedded engine explains regression and binary models, not those of several classes yet; leave this out, or score on DataRobot.",
+        "The embedded engine explains regression and binary models, not multiclass ones yet; leave this out, or score on DataRobot.",
     ),
 )
 
