@@ -20,7 +20,7 @@ def answers(project: Project, endpoint: Mapping[str, Any], questions: Iterable[Q
     """Opens a client of the endpoint and asks. Raises Refused without a token, and ServiceError when there is no answer to go by."""
 
     async def asked() -> Answers:
-        async with open_scorer(project, endpoint, (), retry=_BRIEF) as client:
+        async with open_scorer(project, endpoint, {}, retry=_BRIEF) as client:
             return await ask(client, questions)
 
     return asyncio.run(asked())

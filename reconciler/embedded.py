@@ -1,6 +1,6 @@
 """The embedded service as the scorer of a workspace. The rule here: the one seam where the tool meets the service and its engine."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -16,13 +16,13 @@ def deployment_id(folder: str) -> str:
 
 
 @asynccontextmanager
-async def embedded_client(root: Path, storage: Path, folders: Iterable[str]) -> AsyncIterator[Client]:
-    """The service over the model folders, in this process, behind the API's client."""
+async def embedded_client(root: Path, storage: Path, folders: Mapping[str, bool]) -> AsyncIterator[Client]:
+    """The service over the model folders, each with whether its code is trusted, in this process, behind the API's client."""
     from reconciler.service.app import create_app
     from reconciler.service.registry import LocalDeployment, Registry
     from reconciler.service.service import Service
 
-    registry = Registry(LocalDeployment(deployment_id(folder), folder, root / folder) for folder in folders)
+    registry = Registry(LocalDeployment(deployment_id(folder), folder, root / folder, is_trusted=trust) for folder, trust in folders.items())
     with Service(storage, registry) as service:
         async with Client.for_app(create_app(service)) as client:
             yield client

@@ -80,6 +80,7 @@ def make_plan(project: Project, *, target: Collection[str] = (), replace: Collec
             bool(target),
             survey.specs.endpoint,
             notes,
+            survey.specs.trusted,
         )
 
 

@@ -8,7 +8,7 @@ the world ─ observed ──┘                          each step durable in t
 import asyncio
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,7 +39,7 @@ from reconciler.state.store import Store
 _HEARTBEAT_S = 10.0
 
 OpenStore = Callable[[Path], Store]
-OpenClient = Callable[[Project, Mapping[str, Any] | None, Iterable[str], int], AbstractAsyncContextManager[Client]]
+OpenClient = Callable[[Project, Mapping[str, Any] | None, Mapping[str, bool], int], AbstractAsyncContextManager[Client]]
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,11 @@ async def _applied(project: Project, plan: Plan, store: Store, listen: Listener,
     open_runs = store.snapshot.open_runs(plan.workspace) if plan.endpoint is None else ()
     folders = {*plan.deployments, *(run.model["deployment"] for run in open_runs)}
     with _hurrying(store):
-        return await _attended(project, plan, store, listen, manner, edges, sorted(folders))
+        return await _attended(project, plan, store, listen, manner, edges, {folder: folder in plan.trusted for folder in sorted(folders)})
 
 
 async def _attended(
-    project: Project, plan: Plan, store: Store, listen: Listener, manner: Manner, edges: Edges, folders: Sequence[str]
+    project: Project, plan: Plan, store: Store, listen: Listener, manner: Manner, edges: Edges, folders: Mapping[str, bool]
 ) -> list[Ended]:
     digests = Digests(project.root, store.snapshot.witnesses())
     pace = NEAR if plan.endpoint is None else FAR

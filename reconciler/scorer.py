@@ -1,6 +1,6 @@
 """Who scores for a workspace: the embedded service, or an endpoint. The rule here: one client for both worlds, opened in one place."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -12,9 +12,9 @@ from reconciler.project import Project
 
 
 def open_scorer(
-    project: Project, endpoint: Mapping[str, Any] | None, folders: Iterable[str], requests: int = 10, retry: Retry = PATIENT
+    project: Project, endpoint: Mapping[str, Any] | None, folders: Mapping[str, bool], requests: int = 10, retry: Retry = PATIENT
 ) -> AbstractAsyncContextManager[Client]:
-    """`endpoint` are the workspace's raw settings, None for the embedded service over the model `folders`. Raises Refused without a token."""
+    """`endpoint` are the raw settings, None for the embedded service over the model `folders`, each with its trust. Raises Refused without a token."""
     if endpoint is not None:
         return Client(find_access(endpoint), requests=requests, retry=retry)
     storage = project.state.parent / f"{project.state.stem}.service" / project.workspace

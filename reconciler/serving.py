@@ -39,6 +39,7 @@ class Settings(NamedTuple):
     upload_limit: int | None
     patience: timedelta
     jobs_per_deployment: int = 1
+    trusted: frozenset[str] = frozenset()  # the deployments' folders whose code may run
 
 
 def kept_token(storage: Path) -> tuple[str, Path | None]:
@@ -118,7 +119,9 @@ def serve(
     from reconciler.service.registry import LocalDeployment, Registry
     from reconciler.service.service import Service
 
-    registry = Registry(LocalDeployment(deployment_id(folder), name, root / folder) for name, folder in deployments.items())
+    registry = Registry(
+        LocalDeployment(deployment_id(folder), name, root / folder, is_trusted=folder in settings.trusted) for name, folder in deployments.items()
+    )
     connections = _affordable_connections()
     patience = settings.patience.total_seconds()
     service = Service(

@@ -99,4 +99,4 @@ def _service(project: Project, snapshot: Snapshot) -> AbstractAsyncContextManage
     specs = read_specs(project, snapshot, configuration_key(project, Digests(project.root, snapshot.witnesses())))
     # The embedded service takes up every job that it was stopped in, so it needs the models of all of them.
     folders = {*specs.folders, *(run.model["deployment"] for run in snapshot.open_runs(project.workspace))}
-    return open_scorer(project, specs.endpoint, sorted(folders))
+    return open_scorer(project, specs.endpoint, {folder: folder in specs.trusted for folder in sorted(folders)})

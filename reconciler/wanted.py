@@ -46,6 +46,7 @@ class Specs:
     fresh: Mapping[str, Detail] | None
     endpoint: Mapping[str, Any] | None = None  # the workspace's raw settings; None: the embedded service
     remotes: Mapping[str, Remote] = field(default_factory=dict)  # of every instance where there is an endpoint
+    trusted: tuple[str, ...] = ()  # those of the folders whose code may run
 
     def details(self, addresses: Iterable[str]) -> dict[str, Detail]:
         if self.fresh is not None:
@@ -56,7 +57,7 @@ class Specs:
     def body(self) -> str:
         # Column by column: 100,000 rows would be as many lists, made to be copied into tuples.
         columns = {field: [getattr(instance, field) for instance in self.instances] for field in Wanted._fields}
-        body = {"folders": self.folders, "endpoint": self.endpoint, "remotes": self.remotes, "instances": columns}
+        body = {"folders": self.folders, "trusted": self.trusted, "endpoint": self.endpoint, "remotes": self.remotes, "instances": columns}
         return json.dumps(body, ensure_ascii=False)
 
     def detail_rows(self) -> list[tuple[str, str]]:
@@ -73,7 +74,7 @@ def read_specs(project: Project, snapshot: Snapshot, key: str) -> Specs:
     columns["depends_on"] = map(tuple, columns["depends_on"])
     instances = list(map(Wanted, *(columns[field] for field in Wanted._fields)))
     remotes = {address: Remote(*remote) for address, remote in body["remotes"].items()}
-    return Specs(key, instances, tuple(body["folders"]), snapshot, None, body["endpoint"], remotes)
+    return Specs(key, instances, tuple(body["folders"]), snapshot, None, body["endpoint"], remotes, tuple(body["trusted"]))
 
 
 def configuration_key(project: Project, digests: Digests) -> str:
@@ -118,4 +119,5 @@ def _parse(project: Project, snapshot: Snapshot, key: str) -> Specs:
     ]
     details = {i.address: Detail(i.deployment, i.spec, i.metadata, i.file, i.line) for i in read.instances}
     remotes = {} if read.endpoint is None else {i.address: remote_of(i.spec, i.intake_version, i.on_unknown) for i in read.instances}
-    return Specs(key, wanted, tuple(sorted(set(read.deployments.values()))), snapshot, details, read.endpoint, remotes)
+    folders, trusted = tuple(sorted(set(read.deployments.values()))), tuple(sorted(read.trusted))
+    return Specs(key, wanted, folders, snapshot, details, read.endpoint, remotes, trusted)

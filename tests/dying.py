@@ -7,7 +7,7 @@ Of the polls only those count that show a new status, so that the number of step
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ def main(last: int) -> None:
     fate = DyingStore.fate = Fate(last)
 
     @asynccontextmanager
-    async def dying_client(project: Project, endpoint: Mapping[str, Any] | None, folders: Iterable[str], requests: int) -> AsyncIterator[Client]:
+    async def dying_client(project: Project, endpoint: Mapping[str, Any] | None, folders: Mapping[str, bool], requests: int) -> AsyncIterator[Client]:
         registry = Registry(LocalDeployment(deployment_id(folder), folder, project.root / folder) for folder in folders)
         with Service(project.root / "state/reconciler.service/local", registry) as service:
             async with Client(Access("http://embedded/api/v2"), DyingTransport(create_app(service), fate)) as client:

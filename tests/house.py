@@ -107,7 +107,7 @@ def remote_jobs(root: Path, *folders: str) -> list[tuple[str, str]]:
     """Every job that the service of a project lists: the output it was to write, and its status."""
 
     async def listed() -> list[tuple[str, str]]:
-        async with embedded_client(root, root / "state/reconciler.service/local", folders) as client:
+        async with embedded_client(root, root / "state/reconciler.service/local", dict.fromkeys(folders, False)) as client:
             return [(job.job_spec["outputSettings"]["path"], job.status) async for job in client.jobs()]
 
     return sorted(asyncio.run(listed()))

@@ -36,20 +36,28 @@ ROOMS: dict[str, set[str]] = {
 }
 # Each of these libraries is met in the rooms named and nowhere else.
 LIBRARIES: dict[str, set[str]] = {
+    "catboost": {"engine"},
     "click": {"cli"},
     "cryptography": {"service"},
     "deepdiff": {"plan"},
     "httpx": {"api"},
+    "joblib": {"engine"},
     "lightgbm": {"engine"},
+    "mlflow": {"engine"},
     "numpy": {"engine"},
     "onnx": {"engine"},
     "onnxruntime": {"engine"},
+    "pandas": {"engine"},
     "pyarrow": {"engine"},
     "pydantic": {"options", "settings", "api", "service", "spec"},
     "rich": {"cli"},
+    "skops": {"engine"},
+    "sklearn": {"engine"},
     "sqlite_utils": {"state", "service"},
     "starlette": {"service"},
+    "threadpoolctl": {"engine"},
     "uvicorn": {"service", "serving"},
+    "xgboost": {"engine"},
     "yaml": {"api", "engine", "service", "spec"},
 }
 

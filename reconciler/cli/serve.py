@@ -73,7 +73,8 @@ def serve(
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     session = open_session(state, workspace, no_color, var, var_file)
-    deployments = load_specs(session.project).deployments
+    specs = load_specs(session.project)
+    deployments = specs.deployments
     folder = Path(storage) if storage else session.project.state.parent / f"{session.project.state.stem}.serve" / workspace
     token, token_file = kept_token(folder)
     listener = listen(host, port, is_remote_allowed=allow_remote)
@@ -89,7 +90,7 @@ def serve(
         deployments,
         token,
         listener,
-        Settings(timedelta(hours=retention_hours), upload_limit, timedelta(seconds=patience), jobs_per_deployment),
+        Settings(timedelta(hours=retention_hours), upload_limit, timedelta(seconds=patience), jobs_per_deployment, specs.trusted),
         ready,
     )
 

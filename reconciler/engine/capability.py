@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from reconciler.engine import dialect
-from reconciler.engine.metadata import Metadata
+from reconciler.engine.metadata import TARGET_TYPES, Metadata
 from reconciler.options import Options
 
 SERVED = frozenset(
@@ -63,19 +63,19 @@ _NOTHING_ASKED: dict[str, tuple[object, ...]] = {
 _MISFITS: tuple[tuple[str, frozenset[str], Callable[[Options], bool], str], ...] = (
     (
         "prediction_threshold",
-        frozenset({"Regression", "Multiclass"}),
+        frozenset(TARGET_TYPES.values()) - {"Binary"},
         lambda options: options.prediction_threshold is not None,
         "Only a binary model has a threshold; leave prediction_threshold out.",
     ),
     (
         "include_probabilities_classes",
-        frozenset({"Regression"}),
+        frozenset({"Regression", "Anomaly", "TextGeneration"}),
         lambda options: bool(options.include_probabilities_classes),
-        "A regression model has no classes; leave include_probabilities_classes out.",
+        "This kind of model has no classes; leave include_probabilities_classes out.",
     ),
     (
         "max_explanations",
-        frozenset({"Multiclass"}),
+        frozenset({"Multiclass", "Multilabel"}),
         lambda options: options.max_explanations > 0,
         "The embedded engine explains regression and binary models, not multiclass ones yet; leave this out, or score on DataRobot.",
     ),

@@ -27,8 +27,8 @@ class Features:
 
     def __init__(self, wanted: Sequence[Feature], intake: Intake) -> None:
         self._intake = intake
-        self._wanted = wanted
-        self.columns = _columns([feature.name for feature in wanted], intake)
+        self._wanted = wanted or [Feature(name, is_text=True) for name in intake.header]
+        self.columns = _columns([feature.name for feature in self._wanted], intake)
 
     def read(self, piece: Piece) -> pa.RecordBatch:
         pairs = zip(self._wanted, self.columns, strict=True)

@@ -14,6 +14,7 @@ class ScoringJob:
     intake: Path
     output: Path
     options: Options
+    is_trusted: bool = False  # whether code in the folder may run
 
 
 @dataclass(frozen=True)

@@ -1,29 +1,40 @@
 """What a deployment's folder says about its model. The rule here: class labels and names keep the text they have in the YAML.
 
-The convention is DataRobot's for custom models: `model-metadata.yaml` beside one artifact.
+The convention is DataRobot's for custom models: `model-metadata.yaml` beside one artifact. An MLflow folder may hold the same as the `metadata`
+in its MLmodel.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from reconciler.engine import mlflow_folder
+from reconciler.engine.artifact import Family, find_artifact
 from reconciler.errors import ModelError
 
 FILE = "model-metadata.yaml"
-TARGET_TYPES = {"regression": "Regression", "binary": "Binary", "multiclass": "Multiclass"}
-
-# How each kind of artifact begins. A .txt is a model only if it says so: requirements.txt and notes lie beside models.
-ARTIFACTS = {".txt": b"tree\n", ".lgb": b"", ".onnx": b""}
-# The kinds whose library says what each feature adds to a prediction.
-EXPLAINED = frozenset({".txt", ".lgb"})
+TARGET_TYPES = {
+    "regression": "Regression",
+    "binary": "Binary",
+    "multiclass": "Multiclass",
+    "multilabel": "Multilabel",
+    "anomaly": "Anomaly",
+    "clustering": "Clustering",
+    "textgeneration": "TextGeneration",
+}
+# What these predict has no name of its own in the output.
+_UNSUPERVISED = frozenset({"Anomaly", "Clustering"})
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """`class_labels` of a binary model are (positive, negative); a regression model has none."""
+    """`class_labels` of a binary model are (positive, negative); a model without classes has none.
+
+    `column_types` are MLflow's, by name; `is_trusted` says that the user vouches for the code that the artifact may hold.
+    """
 
     name: str
     target_type: str
@@ -31,7 +42,10 @@ class Metadata:
     class_labels: tuple[str, ...]
     prediction_threshold: float
     artifact: Path
+    family: Family
     feature_names: tuple[str, ...] = ()
+    column_types: Mapping[str, str] = field(default_factory=dict)
+    is_trusted: bool = False
 
     @property
     def positive_label(self) -> str:
@@ -43,11 +57,11 @@ class Metadata:
 
     @property
     def is_explained(self) -> bool:
-        return self.artifact.suffix.lower() in EXPLAINED
+        return self.family.is_explained
 
 
-def read_metadata(folder: Path) -> Metadata:
-    """Raises ModelError for everything that keeps the folder from being a deployment."""
+def read_metadata(folder: Path, *, is_trusted: bool = False) -> Metadata:
+    """Raises ModelError for everything that keeps the folder from being a deployment; also for code that nobody vouches for."""
     document = _document(folder)
     model = document.get("inferenceModel") or {}
     if not isinstance(model, Mapping):
@@ -55,15 +69,21 @@ def read_metadata(folder: Path) -> Metadata:
     if document.get("type", "inference") != "inference":
         raise _invalid(folder, f"type is {document['type']!r}; only inference models can score, so write `type: inference`")
     target_type = _target_type(folder, document)
-    return Metadata(
+    artifact = find_artifact(folder)
+    metadata = Metadata(
         name=_text(folder, document, "name", folder.resolve().name),
         target_type=target_type,
-        target_name=_text(folder, model, "targetName"),
+        target_name=_text(folder, model, "targetName", "" if target_type not in _UNSUPERVISED else "target"),
         class_labels=_class_labels(folder, model, target_type),
         prediction_threshold=_threshold(folder, model),
-        artifact=_artifact(folder),
-        feature_names=_names(folder, model, "feature_names"),
+        artifact=artifact.path,
+        family=artifact.family,
+        feature_names=_names(folder, model, "feature_names") or tuple(artifact.types),
+        column_types=artifact.types,
+        is_trusted=is_trusted,
     )
+    _check_family(folder, metadata)
+    return metadata
 
 
 def _document(folder: Path) -> Mapping[str, Any]:
@@ -73,6 +93,8 @@ def _document(folder: Path) -> Mapping[str, Any]:
         # BaseLoader resolves nothing: `1`, `1.0`, `yes` and `007` stay the text that the output must print.
         document = yaml.load((folder / FILE).read_text(encoding="utf-8-sig"), Loader=yaml.BaseLoader)
     except FileNotFoundError:
+        if document := _mlflow_metadata(folder):
+            return document
         raise ModelError(
             "The model folder has no metadata", f"{folder} holds no {FILE}. Write one with name, targetType and inferenceModel."
         ) from None
@@ -81,6 +103,11 @@ def _document(folder: Path) -> Mapping[str, Any]:
     if not isinstance(document, Mapping):
         raise _invalid(folder, "it must be a mapping with name, targetType and inferenceModel")
     return document
+
+
+def _mlflow_metadata(folder: Path) -> Mapping[str, Any]:
+    """What was given as `metadata` when the model was saved with MLflow."""
+    return mlflow_folder.read(folder).metadata if (folder / mlflow_folder.FILE).is_file() else {}
 
 
 def _text(folder: Path, values: Mapping[str, Any], key: str, default: str = "") -> str:
@@ -107,7 +134,7 @@ def _target_type(folder: Path, document: Mapping[str, Any]) -> str:
 
 
 def _class_labels(folder: Path, model: Mapping[str, Any], target_type: str) -> tuple[str, ...]:
-    if target_type == "Regression":
+    if target_type in ("Regression", "Anomaly", "TextGeneration"):
         return ()
     if target_type == "Binary":
         positive, negative = _text(folder, model, "positiveClassLabel"), _text(folder, model, "negativeClassLabel")
@@ -116,7 +143,7 @@ def _class_labels(folder: Path, model: Mapping[str, Any], target_type: str) -> t
         return positive, negative
     labels = _names(folder, model, "classLabels")
     if len(labels) < 2:
-        raise _invalid(folder, "classLabels must list the labels of a multiclass model, two or more")
+        raise _invalid(folder, f"classLabels must list the labels of a {target_type.lower()} model, two or more")
     return labels
 
 
@@ -131,25 +158,18 @@ def _threshold(folder: Path, model: Mapping[str, Any]) -> float:
     return threshold
 
 
-def _artifact(folder: Path) -> Path:
-    found = [path for path in sorted(folder.iterdir()) if _is_artifact(path)]
-    if not found:
-        raise ModelError("The model folder has no artifact", f"{folder} holds no LightGBM text model (*.txt, *.lgb) and no ONNX model (*.onnx).")
-    if len(found) > 1:
-        listed = ", ".join(path.name for path in found)
-        raise ModelError("The model folder has more than one artifact", f"{folder} holds {listed}. Keep the one to score with.")
-    return found[0]
-
-
-def _is_artifact(path: Path) -> bool:
-    beginning = ARTIFACTS.get(path.suffix.lower())
-    if beginning is None or path.name.startswith(".") or not path.is_file():
-        return False
-    try:
-        with open(path, "rb") as file:
-            return file.read(len(beginning)) == beginning
-    except OSError as error:
-        raise ModelError("The artifact cannot be read", f"{path}: {error.strerror or error}.") from error
+def _check_family(folder: Path, metadata: Metadata) -> None:
+    family, name = metadata.family, metadata.artifact.name
+    if metadata.target_type not in family.target_types:
+        able = ", ".join(word for word in TARGET_TYPES.values() if word in family.target_types)
+        detail = f"{metadata.artifact}: the engine scores {family.name} models as {able}, and targetType is {metadata.target_type}."
+        raise ModelError("The model does not fit its metadata", detail)
+    if family.runs_code and not metadata.is_trusted:
+        detail = (
+            f"{metadata.artifact}: to load {name} ({family.name}) is to run the code that its maker put there. "
+            "If you know whose it is, say so in the specs, as deployments: {NAME: {local: {model: FOLDER, trust: true}}}."
+        )
+        raise ModelError("The model is not trusted", detail)
 
 
 def _invalid(folder: Path, what: str) -> ModelError:

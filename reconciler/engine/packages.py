@@ -5,20 +5,27 @@ from contextlib import contextmanager
 
 from reconciler.errors import ScoringError
 
-# Not by its name alone: a registry may hold another project's package under it.
-INSTALL = "pip install '.[engine]' in a clone of reconciler"
+
+def install(extra: str) -> str:
+    # Not by its name alone: a registry may hold another project's package under it.
+    return f"pip install '.[{extra}]' in a clone of reconciler"
+
+
+INSTALL = install("engine")
 
 
 @contextmanager
-def engine_packages() -> Iterator[None]:
-    """Around imports of numpy, pyarrow and the model libraries."""
+def engine_packages(extra: str = "engine") -> Iterator[None]:
+    """Around imports of numpy, pyarrow and the model libraries; `extra` is the one that brings them."""
     try:
         yield
     except ImportError as error:
         if (error.name or "").startswith("reconciler"):
             raise  # ours: a bug, not a missing package
-        raise ScoringError("The scoring engine is not installed", f"The package {error.name or error} is missing. Run: {INSTALL}") from error
+        raise ScoringError("The scoring engine is not installed", f"The package {error.name or error} is missing. Run: {install(extra)}") from error
     except OSError as error:
         # LightGBM's import opens a shared library, which needs the system's OpenMP.
-        detail = f"A library of the scoring engine cannot be loaded: {error}. Install what it names (libgomp1 for libgomp.so.1), then: {INSTALL}"
+        detail = (
+            f"A library of the scoring engine cannot be loaded: {error}. Install what it names (libgomp1 for libgomp.so.1), then: {install(extra)}"
+        )
         raise ScoringError("The scoring engine is not installed", detail) from error

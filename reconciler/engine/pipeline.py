@@ -14,7 +14,7 @@ def score(job: ScoringJob, *, report: Callable[[Progress], None], is_cancelled: 
 
     Raises ScoringError, and Cancelled within a second after `is_cancelled` turned true; the caller removes the output then.
     """
-    metadata = read_metadata(job.folder)
+    metadata = read_metadata(job.folder, is_trusted=job.is_trusted)
     if refused := list(model_refusals(job.options, metadata)):
         raise ScoringError("The engine does not serve these options", " ".join(f"{field}: {sentence}" for field, sentence in refused))
     with engine_packages():

@@ -15,6 +15,7 @@ from reconciler.options import Options
 
 # float32 models leave the unit interval by a rounding error.
 _ROUNDING = 1e-6
+_OF_PROBABILITIES = frozenset({"Binary", "Multiclass", "Multilabel", "Clustering"})
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ def prediction_columns(metadata: Metadata, options: Options) -> list[Column]:
 def first_impossible(scores: Scores, metadata: Metadata) -> int | None:
     """The first row whose scores are no prediction: not finite, or no probability where one is due."""
     table = scores.reshape(len(scores), -1)
-    possible = np.isfinite(table)
-    if metadata.target_type != "Regression":
+    possible = np.isfinite(table) if metadata.target_type != "TextGeneration" else table != None  # noqa: E711 - of each
+    if metadata.target_type in _OF_PROBABILITIES:
         possible &= (table >= -_ROUNDING) & (table <= 1 + _ROUNDING)
     wrong = np.flatnonzero(~possible.all(axis=1))
     return int(wrong[0]) if len(wrong) else None
@@ -75,21 +76,67 @@ def _multiclass(metadata: Metadata, options: Options) -> list[Column]:
     ]
 
 
-_COLUMNS: dict[str, Callable[[Metadata, Options], list[Column]]] = {"Regression": _regression, "Binary": _binary, "Multiclass": _multiclass}
+def _multilabel(metadata: Metadata, options: Options) -> list[Column]:
+    """A row may have several labels or none: each has its own probability, threshold and decision."""
+    threshold = metadata.prediction_threshold
+    threshold_text = number_text(np.array([threshold]))[0].as_py()
+    columns = []
+    for place in _wanted_places(metadata, options):
+        name = f"{metadata.target_name}_{metadata.class_labels[place]}"
+        columns += [Column(f"{name}_PROBABILITY", _probability_of(place))] if options.include_probabilities else []
+        columns += [_constant_column(f"{name}_THRESHOLD", threshold_text), Column(f"{name}_DECISION", _decision_on(place, threshold))]
+    return columns
+
+
+def _clustering(metadata: Metadata, options: Options) -> list[Column]:
+    places = _wanted_places(metadata, options) if options.include_probabilities else []
+    return [
+        *(Column(f"{metadata.class_labels[place]}_PREDICTION", _probability_of(place)) for place in places),
+        Column("PREDICTION", lambda scored: _labels(metadata, scored.scores.argmax(axis=1))),
+    ]
+
+
+def _anomaly(metadata: Metadata, options: Options) -> list[Column]:
+    return [Column("ANOMALY_SCORE", lambda scored: number_text(scored.scores))]
+
+
+def _text_generation(metadata: Metadata, options: Options) -> list[Column]:
+    return [Column(f"{metadata.target_name}_PREDICTION", lambda scored: pa.array(scored.scores, pa.string()))]
+
+
+_COLUMNS: dict[str, Callable[[Metadata, Options], list[Column]]] = {
+    "Regression": _regression,
+    "Binary": _binary,
+    "Multiclass": _multiclass,
+    "Multilabel": _multilabel,
+    "Clustering": _clustering,
+    "Anomaly": _anomaly,
+    "TextGeneration": _text_generation,
+}
 
 
 def _probability_of(index: int) -> Callable[[Scored], pa.Array]:
     return lambda scored: number_text(scored.scores[:, index])
 
 
+def _decision_on(index: int, threshold: float) -> Callable[[Scored], pa.Array]:
+    return lambda scored: pa.array(np.where(scored.scores[:, index] >= threshold, "True", "False"))
+
+
 def _class_columns(metadata: Metadata, options: Options, probabilities: dict[str, Callable[[Scored], pa.Array]]) -> list[Column]:
-    wanted = options.include_probabilities_classes or metadata.class_labels
-    if unknown := [label for label in wanted if label not in probabilities]:
-        detail = f"include_probabilities_classes names {', '.join(unknown)}; the model's classes are {', '.join(metadata.class_labels)}."
-        raise ScoringError("A class is unknown", detail)
+    wanted = [metadata.class_labels[place] for place in _wanted_places(metadata, options)]
     if not options.include_probabilities:
         return []
     return [Column(f"{metadata.target_name}_{label}_PREDICTION", cells) for label, cells in probabilities.items() if label in wanted]
+
+
+def _wanted_places(metadata: Metadata, options: Options) -> list[int]:
+    """The places of the classes that are to be shown, in the metadata's order."""
+    wanted = options.include_probabilities_classes or metadata.class_labels
+    if unknown := [label for label in wanted if label not in metadata.class_labels]:
+        detail = f"include_probabilities_classes names {', '.join(unknown)}; the model's classes are {', '.join(metadata.class_labels)}."
+        raise ScoringError("A class is unknown", detail)
+    return [place for place, label in enumerate(metadata.class_labels) if label in wanted]
 
 
 def _labels(metadata: Metadata, indices: NDArray[np.intp]) -> pa.Array:

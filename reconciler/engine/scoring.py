@@ -86,7 +86,7 @@ class Scorer:
         impossible = first_impossible(scores, self._metadata)
         if impossible is not None:
             line = self._intake.position.line(piece.first_row + impossible)
-            given = ", ".join(str(score) for score in scores[impossible].reshape(-1))
+            given = ", ".join(str(score) for score in scores[impossible : impossible + 1].reshape(-1))
             detail = (
                 f"{self._intake.path}, line {line}: the model gave {given}. It may not take the row's missing or infinite values; correct the row."
             )

@@ -65,6 +65,7 @@ class Plan:
     is_partial: bool = False  # limited with -target
     endpoint: Mapping[str, Any] | None = None  # the workspace's raw settings; None: the embedded service
     notes: tuple[Diagnostic, ...] = ()  # warnings: what could not be looked at
+    trusted: tuple[str, ...] = ()  # those of the deployments whose code may run
 
     @property
     def is_applyable(self) -> bool:

@@ -29,6 +29,7 @@ class LocalDeployment:
     folder: Path  # that it serves
     replacement: Replacement | None = None
     is_lost: bool = False  # the folder that it serves is no longer registered
+    is_trusted: bool = False  # whether the code in that folder may run
 
     @property
     def loss(self) -> ModelError:
@@ -79,7 +80,7 @@ class Registry:
         """Raises ModelError when there is no model to score with."""
         if deployment.is_lost:
             raise deployment.loss
-        return read_metadata(deployment.folder)
+        return read_metadata(deployment.folder, is_trusted=deployment.is_trusted)
 
     def artifact(self, deployment: LocalDeployment) -> Artifact:
         """Reads what changed since the last look. Raises OSError or ModelError when there is no model to look at."""
@@ -117,7 +118,9 @@ class Registry:
         if replacement is None:
             return own
         owner = self._deployments.get(replacement.owner_id)
-        return replace(own, folder=owner.folder if owner else Path(replacement.folder), replacement=replacement, is_lost=owner is None)
+        if owner is None:
+            return replace(own, folder=Path(replacement.folder), replacement=replacement, is_lost=True, is_trusted=False)
+        return replace(own, folder=owner.folder, replacement=replacement, is_trusted=owner.is_trusted)
 
     def _digest(self, path: Path) -> str:
         found = path.stat()
@@ -157,6 +160,11 @@ def _model(artifact: Artifact, metadata: Metadata) -> dict[str, Any]:
     }
 
 
+def _kind(metadata: Metadata) -> dict[str, bool]:
+    is_anomaly = metadata.target_type == "Anomaly"
+    return {"isUnsupervisedLearning": is_anomaly or metadata.target_type == "Clustering", "isAnomalyDetectionModel": is_anomaly}
+
+
 def _package(deployment: LocalDeployment, artifact: Artifact, metadata: Metadata) -> dict[str, Any]:
     """A folder keeps one version and no history, so its version is always 1; the ids tell one content from another."""
     changed = moment.rfc3339(artifact.changed)
@@ -171,7 +179,7 @@ def _package(deployment: LocalDeployment, artifact: Artifact, metadata: Metadata
         "isDeprecated": False,
         "importMeta": {"creatorUsername": None, "dateCreated": changed, "originalFileName": metadata.artifact.name},
         "sourceMeta": {"projectId": None, "projectName": None},
-        "modelKind": {"isTimeSeries": False, "isMultiseries": False, "isUnsupervisedLearning": False, "isAnomalyDetectionModel": False},
+        "modelKind": {"isTimeSeries": False, "isMultiseries": False, **_kind(metadata)},
         "target": {
             "name": metadata.target_name,
             "type": metadata.target_type,

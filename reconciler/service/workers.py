@@ -143,7 +143,9 @@ class Workers:
             raise ScoringError("The deployment is no longer served", f"no deployment here has the id {job.deployment_id}")
         if deployment.is_lost:
             raise deployment.loss
-        return ScoringJob(deployment.folder, self._files.intake(job), self._files.output(job), JobSpec.model_validate(job.spec))
+        return ScoringJob(
+            deployment.folder, self._files.intake(job), self._files.output(job), JobSpec.model_validate(job.spec), deployment.is_trusted
+        )
 
     def _insist(self, write: Callable[[], Answer]) -> Answer | None:
         """Write until it succeeds, or the service stops: on a full disk a job waits rather than be lost; None when it gave up."""

@@ -19,6 +19,16 @@ _ID = re.compile(r"\w[\w.-]*")
 _WORDS = {"deployments": "deployment", "credentials": "credential", "data_stores": "data store", "datasets": "dataset"}
 
 
+def _is_model(value: dict[str, Any]) -> bool:
+    """A deployment bound to a folder, with a word on the code in it: whoever trusts it lets it run."""
+    return (
+        value.keys() <= {"model", "trust"}
+        and isinstance(value.get("model"), str)
+        and value["model"] != ""
+        and type(value.get("trust", False)) is bool
+    )
+
+
 class Unbound(Exception):
     """A name that stands for nothing here."""
 
@@ -46,6 +56,8 @@ class Workspace:
         """The id or folder that `name` is bound to; a binding that is a mapping is looked up by the name itself."""
         if name in self._bound[section]:
             bound = self._bound[section][name]
+            if isinstance(bound, dict) and section == "deployments":
+                return str(bound["model"])
             return bound if isinstance(bound, str) else name
         word = _WORDS[section]
         if name not in self._entries[section]:
@@ -62,6 +74,11 @@ class Workspace:
     def deployment(self, name: str) -> str:
         bound = self.resolve("deployments", name)
         return bound if self.endpoint is not None else self._root.relative(bound)
+
+    def trusted(self) -> frozenset[str]:
+        """The models' folders whose code the user trusts."""
+        bindings = self._bound["deployments"].items()
+        return frozenset(self.deployment(name) for name, bound in bindings if isinstance(bound, dict) and bound.get("trust"))
 
     def _require_known(self) -> bool:
         if self.name not in self._names:
@@ -120,13 +137,15 @@ class Workspace:
         value = fill(value, Scope(self._variables, keeps_env=keeps_env), spot, self._problems)
         if type(value) is int:
             value = str(value)  # an id of digits only
-        is_lawful = (isinstance(value, str) and value != "") or (isinstance(value, dict) and section != "deployments")
+        is_lawful = (isinstance(value, str) and value != "") or (isinstance(value, dict) and (section != "deployments" or _is_model(value)))
         if workspace in self._endpoints and is_lawful and not (isinstance(value, str) and _ID.fullmatch(value)):
             detail = f'The workspace "{workspace}" has an endpoint, which knows a {_WORDS[section]} by its id: write {workspace}: the id.'
             self._problems.add(spot, f"Invalid {_WORDS[section]}", detail, is_key=True)
             return ""
         if not is_lawful:
-            allowed = "an id, or a model's folder" if section == "deployments" else "an id (a text) or a mapping"
+            allowed = (
+                "an id, a model's folder, or {model: the folder, trust: true or false}" if section == "deployments" else "an id (a text) or a mapping"
+            )
             self._problems.add(spot, f"Invalid {_WORDS[section]}", f"It must be bound to {allowed}.", is_key=keeps_env)
             return ""
         return value

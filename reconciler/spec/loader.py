@@ -32,6 +32,7 @@ class Configuration:
     endpoint: dict[str, Any] | None
     instances: tuple[Instance, ...]
     deployments: dict[str, str]
+    trusted: frozenset[str] = frozenset()  # the deployments' folders whose code may run
 
 
 class Given(NamedTuple):
@@ -90,4 +91,4 @@ def _configured(
     instances = sorted(built, key=lambda instance: instance.address)
     check_collisions(instances, jobs, [document.file for document in documents], place, problems)
     problems.raise_if_any()
-    return Configuration(name, workspace.endpoint, tuple(instances), workspace.deployments())
+    return Configuration(name, workspace.endpoint, tuple(instances), workspace.deployments(), workspace.trusted())

@@ -22,6 +22,19 @@ _SECONDS: Schema = {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type"
 _TEXT: Schema = {"type": "string", "minLength": 1}
 _NAME: Schema = {"pattern": "^[A-Za-z_\u0080-\uffff][A-Za-z0-9_\u0080-\uffff-]*$"}
 
+_MODEL: Schema = {
+    "type": "object",
+    "properties": {
+        "model": {"type": "string", "minLength": 1, "description": "The model's folder."},
+        "trust": {
+            "description": "Whether code in the folder may run: pickles, custom.py, MLflow's python_function.",
+            "anyOf": [{"type": "boolean"}, _EXPRESSION],
+        },
+    },
+    "required": ["model"],
+    "additionalProperties": False,
+}
+
 # Keys whose model reads more than its own schema says.
 _WIDER: dict[str, Schema] = {
     "for_each": {"anyOf": [{"type": "array", "items": {"type": "string"}, "uniqueItems": True}, {"type": "object"}]},
@@ -68,8 +81,7 @@ def _section(section: str, entry: Schema, definitions: Schema) -> Schema:
 
 def _bindings(section: str) -> Schema:
     id_or_text: Schema = {"anyOf": [_TEXT, {"type": "integer"}, _NULL]}
-    if section != "deployments":
-        id_or_text["anyOf"].append({"type": "object"})
+    id_or_text["anyOf"].append(_MODEL if section == "deployments" else {"type": "object"})
     return {"type": "object", "additionalProperties": id_or_text}
 
 

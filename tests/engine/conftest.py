@@ -52,11 +52,11 @@ def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def scored(tmp_path: Path) -> Callable[..., bytes]:
     """Scores the text (or bytes, or file) with the model in the folder, under the options; gives the output's bytes."""
 
-    def run(folder: Path, content: str | bytes | Path, **options: Any) -> bytes:
+    def run(folder: Path, content: str | bytes | Path, *, is_trusted: bool = False, **options: Any) -> bytes:
         intake = content if isinstance(content, Path) else tmp_path / "in.csv"
         if not isinstance(content, Path):
             intake.write_bytes(content.encode() if isinstance(content, str) else content)
-        job = ScoringJob(folder, intake, tmp_path / "out.csv", Options(**options))
+        job = ScoringJob(folder, intake, tmp_path / "out.csv", Options(**options), is_trusted)
         tally = finish(job)
         assert tally.bytes_written == job.output.stat().st_size
         assert tally.bytes_read == intake.stat().st_size

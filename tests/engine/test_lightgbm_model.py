@@ -9,6 +9,7 @@ from typing import Any
 
 import lightgbm
 import numpy as np
+import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
@@ -106,6 +107,17 @@ def test_multiclass_has_a_column_for_each_class(tmp_path: Path, scored: Scored) 
     output = scored(folder_for(tmp_path, booster, "multiclass"), content)
     expected = booster.predict(np.array([[0.5, 1, 1, 1], [-2, 0, 0, 0]]))
     assert [numbers(output, f"t_{label}_PREDICTION") for label in "abc"] == np.asarray(expected).T.tolist()
+
+
+def test_contributions_of_a_multiclass_model_are_those_of_each_class(tmp_path: Path) -> None:
+    booster = trained("multiclass", num_class=3)
+    values = np.array([[0.5, 1, 1, 1], [-2, 0, 0, 0], [np.nan, 3, np.nan, 1]])
+    model: Any = load_model(read_metadata(folder_for(tmp_path, booster, "multiclass")))
+    rows = pa.RecordBatch.from_arrays([pa.array(column, from_pandas=True) for column in values.T], [each.name for each in model.features])
+    contributions = model.contributions(rows)
+    assert contributions.shape == (3, 3, 5)
+    assert np.array_equal(contributions.reshape(3, -1), booster.predict(values, pred_contrib=True))
+    assert contributions.sum(axis=-1) == pytest.approx(booster.predict(values, raw_score=True), abs=1e-9)
 
 
 def test_a_call_takes_fewer_rows_of_a_larger_model(tmp_path: Path) -> None:

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.engine.metadata import ARTIFACTS, read_metadata
-from reconciler.engine.models.registry import LOADERS
+from reconciler.engine.metadata import read_metadata
 from reconciler.errors import ModelError
 
 GOOD = "name: m\ntype: inference\ntargetType: binary\ninferenceModel: {targetName: t, positiveClassLabel: 1, negativeClassLabel: 0.0}\n"
@@ -39,16 +38,12 @@ def test_texts_that_are_no_model_may_lie_beside_one(tmp_path: Path) -> None:
     assert read_metadata(folder).artifact.name == "model.txt"
 
 
-def test_every_kind_of_artifact_has_a_loader() -> None:
-    assert set(ARTIFACTS) == set(LOADERS)
-
-
 @pytest.mark.parametrize(
     ("metadata", "sentence"),
     [
         ("a: [", "cannot be read"),
         ("- a", "must be a mapping"),
-        (GOOD.replace("binary", "Anomaly"), "targetType is 'Anomaly'; this engine serves regression, binary, multiclass"),
+        (GOOD.replace("binary", "Unstructured"), "targetType is 'Unstructured'; this engine serves regression, binary, multiclass, multilabel"),
         (GOOD.replace("targetType: binary\n", ""), "targetType is missing"),
         (GOOD.replace("type: inference", "type: training"), "only inference models"),
         (GOOD.replace("targetName: t, ", ""), "targetName is missing"),
@@ -65,6 +60,12 @@ def test_invalid_metadata_says_what_is_wrong(tmp_path: Path, metadata: str, sent
         read_metadata(folder_with(tmp_path, metadata))
     assert sentence in caught.value.detail
     assert "model-metadata.yaml" in caught.value.detail
+
+
+def test_a_family_has_its_own_target_types(tmp_path: Path) -> None:
+    with pytest.raises(ModelError) as caught:
+        read_metadata(folder_with(tmp_path, GOOD.replace("binary", "Anomaly")))
+    assert "scores LightGBM models as Regression, Binary, Multiclass, and targetType is Anomaly" in caught.value.detail
 
 
 def test_missing_folder_is_named(tmp_path: Path) -> None:

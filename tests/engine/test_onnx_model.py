@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import table
 from onnx import TensorProto, helper
 from skl2onnx import to_onnx
-from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringTensorType
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from reconciler.engine.metadata import read_metadata
 from reconciler.engine.models.registry import load_model
@@ -91,6 +92,28 @@ def test_an_input_for_each_column_may_be_text(tmp_path: Path, scored: Scored) ->
         assert [float(text) for text in column(output, f"t_{label}_PREDICTION")] == pytest.approx(expected[:, label], abs=1e-5)
 
 
+def test_a_pipeline_of_a_frame_scores_as_itself(tmp_path: Path, scored: Scored) -> None:
+    """An input for each column, of its type; whole numbers stay whole."""
+    rows = table.training().assign(color=lambda frame: frame.color.fillna(""), x=lambda frame: frame.x.fillna(0), z=lambda frame: frame.z.fillna(0))
+    kinds = {"color": StringTensorType, "level": Int64TensorType, "x": FloatTensorType, "z": FloatTensorType}
+    coded = [(name, OneHotEncoder(handle_unknown="ignore"), [name]) for name in ("color", "level")]
+    classifier = make_pipeline(ColumnTransformer([*coded, ("numbers", StandardScaler(), ["x", "z"])]), LogisticRegression()).fit(
+        rows, table.classes(table.target(rows))
+    )
+    types = [(name, kinds[name]([None, 1])) for name in rows.columns]
+    model = to_onnx(classifier, initial_types=types, options={"zipmap": False}, target_opset=17)
+    folder = folder_for(tmp_path, model, "multiclass", classLabels=["low", "mid", "high"])
+    given = table.unseen().assign(color=lambda frame: frame.color.fillna(""), x=lambda frame: frame.x.fillna(0), z=lambda frame: frame.z.fillna(0))
+    output = scored(folder, table.as_csv(given))
+    expected = dict(zip(classifier.classes_, classifier.predict_proba(given).T, strict=True))
+    for label in ("low", "mid", "high"):
+        assert table.numbers(output, f"t_{label}_PREDICTION") == pytest.approx(expected[label].tolist(), abs=1e-5)
+    for level in ("", "1.5"):
+        with pytest.raises(ScoringError) as caught:
+            scored(folder, f"x,color,z,level\n1,red,1,{level}\n")
+        assert "level takes whole numbers only" in caught.value.detail
+
+
 def test_a_row_without_a_number_for_prediction_is_named(tmp_path: Path, scored: Scored) -> None:
     regressor = LinearRegression().fit(VALUES, VALUES[:, 0])
     folder = folder_for(tmp_path, to_onnx(regressor, VALUES[:1], target_opset=17), "regression", feature_names=NAMES)
@@ -151,10 +174,10 @@ def test_a_classifier_is_no_regressor(tmp_path: Path) -> None:
 
 
 def test_what_the_runtime_cannot_do_is_a_sentence(tmp_path: Path, scored: Scored) -> None:
-    table = helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 3])
+    columns = helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 3])
     out = helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 1])
     shape = helper.make_tensor("s", TensorProto.INT64, [2], [7, 11])
-    graph = helper.make_graph([helper.make_node("Reshape", ["x", "s"], ["y"])], "g", [table], [out], [shape])
+    graph = helper.make_graph([helper.make_node("Reshape", ["x", "s"], ["y"])], "g", [columns], [out], [shape])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     folder = folder_for(tmp_path, model, "regression", feature_names=NAMES)
     with pytest.raises(ScoringError) as caught:
@@ -163,9 +186,9 @@ def test_what_the_runtime_cannot_do_is_a_sentence(tmp_path: Path, scored: Scored
 
 
 def test_a_model_that_loses_rows_is_refused(tmp_path: Path, scored: Scored) -> None:
-    table = helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 3])
+    columns = helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 3])
     out = helper.make_tensor_value_info("y", TensorProto.FLOAT, [None])
-    graph = helper.make_graph([helper.make_node("ReduceMean", ["x"], ["y"], axes=[0], keepdims=0)], "g", [table], [out])
+    graph = helper.make_graph([helper.make_node("ReduceMean", ["x"], ["y"], axes=[0], keepdims=0)], "g", [columns], [out])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     with pytest.raises(ScoringError) as caught:
         scored(folder_for(tmp_path, model, "regression", feature_names=NAMES), intake())

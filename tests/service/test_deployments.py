@@ -1,6 +1,9 @@
 """`deployments/`: ids from content, broken folders, search and order."""
 
+import dataclasses
 import os
+
+from reconciler.service.registry import Registry
 
 
 def model(client, deployment):
@@ -93,3 +96,18 @@ def test_filters_keep_all_or_none_for_all_are_alike(client):
     assert [count(query) for query in ("role=USER", "serviceHealth=failing", "importance=HIGH", "tagKeys=team", "isA2AAgent=true")] == [0] * 5
     assert count("orderBy=-serviceHealth") == 2
     assert client.get("deployments/?serviceHealth=fine").status_code == 422
+
+
+def test_a_champion_says_that_it_finds_anomalies(house, client_of):
+    churn = house.deployments["churn"]
+    (churn.folder / "model.lgb").rename(churn.folder / "custom.py")
+    (churn.folder / "model-metadata.yaml").write_text("targetType: anomaly\n")
+    with house.service() as service:
+        client = client_of(service)
+        assert client.get(f"deployments/{churn.id}/").json()["status"] == "errored"  # nobody vouches for the code
+    house.registry = Registry([dataclasses.replace(churn, is_trusted=True)])
+    with house.service() as service:
+        package = client_of(service).get(f"deployments/{churn.id}/championModelPackage/").json()
+    assert package["modelKind"]["isAnomalyDetectionModel"]
+    assert package["modelKind"]["isUnsupervisedLearning"]
+    assert package["target"]["type"] == "Anomaly"

@@ -1,5 +1,6 @@
 """`deployments/{id}/model/`: another folder's model from now on, durably, with the same target or not at all."""
 
+import dataclasses
 import os
 import shutil
 
@@ -89,6 +90,15 @@ def test_what_begins_later_is_scored_with_the_new_model(house, folders, client_o
         for job_id in (first, second):
             client.until(job_id, "COMPLETED")
     assert folders == ["churn", "fraud"]
+
+
+def test_the_trust_is_that_of_the_folder_not_of_the_deployment(house, client_of, churn, fraud):
+    house.registry = Registry([dataclasses.replace(churn, is_trusted=True), fraud])
+    with house.service() as service:
+        replace(client_of(service), churn, shown(client_of(service), fraud))
+        assert not service.registry.get(churn.id).is_trusted
+        replace(client_of(service), fraud, {"model": {"id": service.registry.artifact(churn).model_id}})
+        assert service.registry.get(fraud.id).is_trusted
 
 
 def test_it_survives_a_restart_and_follows_the_folder(house, folders, client_of, churn, fraud):

@@ -157,6 +157,13 @@ def test_a_wrong_intake_is_told(refused: Refused, head: str, job: Job, settings:
         pytest.param("deployments: {a: m}\n", "Invalid deployment", "m", "{local: …}", id="a deployment without a workspace"),
         pytest.param("deployments: {a: {prd: m}}\n", "Unknown workspace", "prd", 'No workspace "prd"', id="an unknown workspace"),
         pytest.param("deployments: {a: {local: {x: 1}}}\n", "Invalid deployment", "{x: 1}", "a model's folder", id="a deployment bound to a mapping"),
+        pytest.param(
+            "deployments: {a: {local: {model: m, trust: 1}}}\n",
+            "Invalid deployment",
+            "{model: m, trust: 1}",
+            "trust: true or false",
+            id="half a trust",
+        ),
         pytest.param("deployments: {a: {local: }}\n", "Invalid deployment", "local", "a model's folder", id="a deployment bound to nothing"),
         pytest.param(
             "deployments: {a: {local: '${env.X}'}}\n", "Environment variable not allowed", "'${env.X}'", "credentials", id="the environment"

@@ -332,6 +332,19 @@ def test_only_deployments_bound_in_the_workspace_are_known(loaded: Loaded, head:
     assert sorted(loaded(head, workspace="prod").deployments) == ["churn", "credit"]
 
 
+def test_trust_is_no_part_of_what_is_scored(loaded: Loaded, head: str, job: Callable[..., str]) -> None:
+    plain = loaded(head + job())
+    assert plain.trusted == frozenset()
+    for trust, trusted in (("", set()), (", trust: false", set()), (", trust: true", {"models/churn"})):
+        text = (head + job()).replace("local: ./models/churn/", f"local: {{model: ./models/churn/{trust}}}")
+        assert text != head + job()
+        configuration = loaded(text)
+        assert configuration.instances == plain.instances
+        assert configuration.deployments == plain.deployments
+        assert configuration.trusted == trusted
+        assert loaded(text, workspace="prod").trusted == frozenset()
+
+
 def test_what_the_embedded_service_cannot_do_is_no_matter_elsewhere(loaded: Loaded, head: str, job: Callable[..., str]) -> None:
     configuration = loaded(head + job(), workspace="prod", refusals=lambda options: iter([("max_explanations", "no")]), local_types=frozenset({"s3"}))
 

@@ -156,6 +156,10 @@ def test_what_the_loader_refuses_the_schema_refuses(write: Callable[..., Path], 
         "workspaces: {prod: {endpoint: datarobot, read_timeout: 0}}\n",
         "deployments: {a: m}\n",
         "deployments: {a: {local: {x: 1}}}\n",
+        "deployments: {a: {local: {trust: true}}}\n",
+        "deployments: {a: {local: {model: ''}}}\n",
+        "deployments: {a: {local: {model: m, trust: 'yes'}}}\n",
+        "deployments: {a: {local: {model: m, trusts: true}}}\n",
         "datasets: {a: {local: [x]}}\n",
     ],
 )
@@ -173,6 +177,8 @@ def test_a_section_refused_by_the_loader_is_refused_by_the_schema(write: Callabl
         "variables: {a: {default: {b: [1]}}}\n",
         "workspaces: {prod: , dev: {endpoint: '${env.X}'}}\n",
         "workspaces: {prod: {endpoint: 'https://h', allow_http: false, token: '${env.T}', ca_file: ca.pem, connect_timeout: 5, read_timeout: 1m}}\n",
+        "deployments: {a: {local: {model: m}}, b: {local: {model: m, trust: false}}}\n",
+        "variables: {t: {default: true}}\ndeployments: {a: {local: {model: 'models/${var.t}', trust: '${var.t}'}}}\n",
     ],
 )
 def test_a_section_taken_by_the_loader_is_taken_by_the_schema(write: Callable[..., Path], text: str) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import lightgbm
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from reconciler.engine.metadata import Metadata
+from reconciler.engine.models.categories import codes_of, recoded
 from reconciler.engine.models.lightgbm_text import categorical_columns, damage, header_value
 from reconciler.engine.models.model import Feature, Scores, matrix
 from reconciler.errors import ModelError, ScoringError
@@ -20,6 +20,8 @@ _PROBABILITIES = {
     "Binary": frozenset({"binary", "cross_entropy", "cross_entropy_lambda"}),
     "Multiclass": frozenset({"multiclass", "multiclassova"}),
 }
+# To LightGBM, a category that it was not trained with is a missing one.
+_UNSEEN = math.nan
 # The work of one predict call, in rows x trees: some tenths of a second, so that an abort does not wait long.
 _WORK = 1_000_000
 _FEWEST, _MOST = 256, 8192
@@ -31,7 +33,7 @@ lightgbm.register_logger(logging.getLogger(__name__))
 class LightGBMModel:
     def __init__(self, booster: lightgbm.Booster, categories: Mapping[str, list[Any]]) -> None:
         self._booster = booster
-        self._codes = {name: {_spelling(value): code for code, value in enumerate(values)} for name, values in categories.items()}
+        self._codes = {name: codes_of(values) for name, values in categories.items()}
         self.features = tuple(Feature(name, is_text=name in categories) for name in booster.feature_name())
         self.rows_at_once = min(max(_WORK // max(booster.num_trees(), 1), _FEWEST), _MOST)
 
@@ -39,13 +41,15 @@ class LightGBMModel:
         return self._predicted(rows)
 
     def contributions(self, rows: pa.RecordBatch) -> Scores:
-        return self._predicted(rows, pred_contrib=True)
+        flat = self._predicted(rows, pred_contrib=True)
+        classes = self._booster.num_model_per_iteration()
+        return flat if classes == 1 else flat.reshape(len(flat), classes, -1)
 
     def _predicted(self, rows: pa.RecordBatch, pred_contrib: bool = False) -> Scores:
-        recoded = {name: _recoded(rows.column(name), codes) for name, codes in self._codes.items()}
+        coded = {name: recoded(rows.column(name), codes, _UNSEEN) for name, codes in self._codes.items()}
         try:
             # One thread here: the pipeline calls from as many threads as there are cores.
-            answer = self._booster.predict(matrix(rows, np.float64, recoded), pred_contrib=pred_contrib, num_threads=1)
+            answer = self._booster.predict(matrix(rows, np.float64, coded), pred_contrib=pred_contrib, num_threads=1)
         except lightgbm.basic.LightGBMError as error:
             raise ScoringError("The model failed", f"LightGBM says: {str(error).removesuffix('.')}.") from error
         return np.asarray(answer, np.float64)
@@ -99,25 +103,3 @@ def _categories(metadata: Metadata, booster: lightgbm.Booster, text: str) -> dic
         )
         raise ModelError("The model's categories are ambiguous", detail)
     return dict(zip(columns, listed, strict=False))
-
-
-def _recoded(column: pa.Array, codes: Mapping[str | float, int]) -> NDArray[np.float64]:
-    """Codes for texts. Missing and never seen are NaN, which LightGBM sends the way of missing values."""
-    encoded = column.dictionary_encode()
-    values = [codes.get(text, codes.get(_number(text), math.nan)) for text in encoded.dictionary.to_pylist()]
-    places: NDArray[np.intp] = encoded.indices.fill_null(len(values)).to_numpy()
-    return np.array([*values, math.nan])[places]
-
-
-def _spelling(category: object) -> str | float:
-    """How to find a category: a number by value (`1` is `1.0`), everything else by its text."""
-    if isinstance(category, bool):
-        return str(category)
-    return float(category) if isinstance(category, int | float) else str(category)
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-Scores = NDArray[np.float64]
+# Numbers, always float64, but for text generation.
+Scores = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -21,14 +22,17 @@ class Feature:
 
 class Model(Protocol):
     @property
-    def features(self) -> tuple[Feature, ...]: ...
+    def features(self) -> tuple[Feature, ...]:
+        """What the model reads; none where it does not say, which is every column of the intake, as text."""
 
     @property
     def rows_at_once(self) -> int:
         """How many rows to give to one `predict`: always the same for a model, so that its scores cannot depend on the machine."""
 
     def predict(self, rows: pa.RecordBatch) -> Scores:
-        """(n,) for regression and for binary, where it is P(positive); (n, k) for multiclass in the order of the metadata's labels.
+        """(n,) for regression, anomaly (the higher, the stranger) and binary, where it is P(positive).
+
+        (n, k) probabilities for multiclass, multilabel and clustering, in the order of the metadata's labels; (n,) texts for text generation.
 
         `rows` has exactly `features`, in their order. Called from several threads at once.
         """
@@ -37,7 +41,10 @@ class Model(Protocol):
 @runtime_checkable
 class ExplainingModel(Model, Protocol):
     def contributions(self, rows: pa.RecordBatch) -> Scores:
-        """(n, features + 1): what each feature adds to the raw prediction, in link space, and last the base value that it is added to."""
+        """(n, features + 1): what each feature adds to the raw prediction, in link space, and last the base value that it is added to.
+
+        (n, classes, features + 1) for multiclass. The parts of a row add up to what `predict` starts from, before it makes a probability of it.
+        """
 
 
 def matrix(rows: pa.RecordBatch, dtype: type[np.floating[Any]], recoded: Mapping[str, NDArray[Any]] | None = None) -> NDArray[Any]:

@@ -7,9 +7,8 @@ from typing import Any
 import onnx
 
 from reconciler.engine.metadata import Metadata
+from reconciler.engine.models.labels import Label, places, unfit
 from reconciler.errors import ModelError
-
-Label = str | int
 
 _DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 _LABEL_ATTRIBUTES = frozenset({"classlabels_strings", "classlabels_int64s", "classlabels_ints"})
@@ -62,6 +61,15 @@ def label_lists(graph: onnx.ModelProto) -> Iterator[list[Label]]:
         if node.op_type == "ArrayFeatureExtractor" and node.input[0] in tensors:
             constants = onnx.numpy_helper.to_array(tensors[node.input[0]]).reshape(-1).tolist()
             yield [label.decode() if isinstance(label, bytes) else label for label in constants]
+
+
+def graph_labels(metadata: Metadata, graph: onnx.ModelProto) -> list[Label]:
+    """The model's own labels in the order of its probabilities: the one list in the graph that has the metadata's labels."""
+    found = {tuple(labels) for labels in label_lists(graph) if sorted(places(metadata, labels)) == list(range(len(metadata.class_labels)))}
+    if len(found) == 1:
+        return list(found.pop())
+    said = "several orders of its labels" if found else "no list of the labels " + ", ".join(metadata.class_labels)
+    raise unfit(metadata, f"it holds {said}; correct the labels in the metadata, or export with zipmap on")
 
 
 def unloadable(metadata: Metadata, why: str) -> ModelError:

@@ -11,13 +11,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from reconciler.engine.metadata import Metadata
+from reconciler.engine.models.labels import Label, order_of, unfit
 from reconciler.engine.models.model import Feature, Scores, matrix
-from reconciler.engine.models.onnx_graph import Label, safe_graph, stored_names, unloadable
-from reconciler.engine.models.onnx_labels import graph_labels, order_of, unfit
+from reconciler.engine.models.onnx_graph import graph_labels, safe_graph, stored_names, unloadable
 from reconciler.errors import ScoringError
 
 _TEXT = "tensor(string)"
 _NUMBERS: dict[str, type[np.floating[Any]]] = {"tensor(float)": np.float32, "tensor(double)": np.float64}
+_WHOLE: dict[str, type[np.signedinteger[Any]]] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 _ROWS = 2048
 
 
@@ -33,8 +34,9 @@ class OnnxModel:
     rows_at_once: int = _ROWS
 
     def predict(self, rows: pa.RecordBatch) -> Scores:
+        inputs = self.inputs(rows)
         try:
-            answer = self.session.run(self.outputs, self.inputs(rows))
+            answer = self.session.run(self.outputs, inputs)
         except Exception as error:  # onnxruntime's exceptions have no common root
             raise ScoringError("The model failed", f"ONNX Runtime says: {' '.join(str(error).split())}") from error
         return self.scores(answer)
@@ -65,18 +67,18 @@ def _inputs(
 ) -> tuple[tuple[Feature, ...], Callable[[pa.RecordBatch], dict[str, NDArray[Any]]]]:
     nodes = session.get_inputs()
     for node in nodes:
-        if node.type != _TEXT and node.type not in _NUMBERS:
-            raise unloadable(metadata, f"its input {node.name} is {node.type}; export it with inputs of float, double or string")
+        if node.type not in (_TEXT, *_NUMBERS, *_WHOLE):
+            raise unloadable(metadata, f"its input {node.name} is {node.type}; export it with inputs of float, double, int64 or string")
     names = stored_names(metadata, graph) or list(metadata.feature_names)
     if _is_table(nodes, names):
         return _table_input(metadata, nodes[0], names)
     features = tuple(Feature(node.name, is_text=node.type == _TEXT) for node in nodes)
-    return features, lambda rows: {node.name: _column(rows.column(node.name), node.type) for node in nodes}
+    return features, lambda rows: {node.name: _column(node.name, rows.column(node.name), node.type) for node in nodes}
 
 
 def _is_table(nodes: Sequence[Any], names: Sequence[str]) -> bool:
     """Whether all features come in one tensor. One that is a single column wide goes by its own name, unless another is given."""
-    return len(nodes) == 1 and nodes[0].type != _TEXT and (bool(names) or nodes[0].shape[-1:] != [1])
+    return len(nodes) == 1 and nodes[0].type in _NUMBERS and (bool(names) or nodes[0].shape[-1:] != [1])
 
 
 def _table_input(
@@ -91,10 +93,15 @@ def _table_input(
     return tuple(Feature(name) for name in names), lambda rows: {node.name: matrix(rows, _NUMBERS[node.type])}
 
 
-def _column(values: pa.Array, kind: str) -> NDArray[Any]:
-    """An input of one column: (n, 1). Missing text is the empty text: ONNX has no other."""
+def _column(name: str, values: pa.Array, kind: str) -> NDArray[Any]:
+    """An input of one column: (n, 1). Missing text is the empty text: ONNX has no other, and no missing whole number at all."""
     if kind == _TEXT:
         return np.asarray(values.fill_null("").to_numpy(zero_copy_only=False), object).reshape(-1, 1)
+    if kind in _WHOLE:
+        try:
+            return np.asarray(values.cast(pa.from_numpy_dtype(_WHOLE[kind])).to_numpy(zero_copy_only=True)).reshape(-1, 1)
+        except pa.ArrowInvalid as error:
+            raise ScoringError("The model failed", f"{name} takes whole numbers only, and none may be missing ({error}).") from error
     return matrix(pa.RecordBatch.from_arrays([values], names=["value"]), _NUMBERS[kind])
 
 

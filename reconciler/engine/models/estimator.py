@@ -1,0 +1,173 @@
+"""A fitted scikit-learn estimator as a model. The rule here: the row's number is that of the estimator's own predict or predict_proba."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import threadpoolctl
+
+from reconciler.engine.metadata import Metadata
+from reconciler.engine.models.estimator_columns import text_columns
+from reconciler.engine.models.frame import typed
+from reconciler.engine.models.labels import order_of, unfit
+from reconciler.engine.models.model import Feature, Scores, matrix
+from reconciler.errors import ModelError, ScoringError
+
+_ROWS = 4096
+
+
+class EstimatorModel:
+    """One fitted on a frame is given a frame, by its names; one fitted on a bare table is given that."""
+
+    rows_at_once = _ROWS
+
+    def __init__(self, features: tuple[Feature, ...], has_names: bool, predict: Callable[[Any], Any]) -> None:
+        self.features = features
+        self._has_names = has_names
+        self._predict = predict
+        self._pools = threadpoolctl.ThreadpoolController()
+
+    def predict(self, rows: pa.RecordBatch) -> Scores:
+        try:
+            # One thread in here: the pipeline calls from as many as there are cores, and sums of floats cannot depend on the machine.
+            with self._pools.limit(limits=1):
+                return np.asarray(self._predict(typed(rows) if self._has_names else matrix(rows, np.float64)), np.float64)
+        except ScoringError:
+            raise
+        except Exception as error:  # an estimator may raise what it likes
+            raise failure(error) from error
+
+
+def failure(error: Exception) -> ScoringError:
+    said = " ".join(str(error).split()).removesuffix(".")
+    return ScoringError("The model failed", f"It raised {type(error).__name__}: {said}.")
+
+
+def model_of(metadata: Metadata, estimator: Any) -> EstimatorModel:
+    """Raises ModelError for an object that cannot predict what the metadata says."""
+    fitted_on = _fitted_names(estimator)
+    names = fitted_on or list(metadata.feature_names)
+    expected = getattr(estimator, "n_features_in_", None)
+    if not names:
+        advice = "fit it on a pandas frame, or add the list feature_names to inferenceModel in model-metadata.yaml"
+        raise ModelError("The model does not name its columns", f"{metadata.artifact}: it was fitted on a table without names; {advice}.")
+    if expected and int(expected) != len(names):  # CatBoost's says 0 once it was pickled
+        raise unfit(metadata, f"it has {expected} features, but feature_names lists {len(names)}")
+    texts = text_columns(estimator, names) | {name for name, kind in metadata.column_types.items() if kind == "string"}
+    features = tuple(Feature(name, is_text=name in texts) for name in names)
+    return EstimatorModel(features, bool(fitted_on) or bool(texts), predictor(metadata, estimator))
+
+
+def predictor(metadata: Metadata, estimator: Any) -> Callable[[Any], Any]:
+    """The call that gives a block of scores. Raises ModelError."""
+    return _PREDICTORS[metadata.target_type](metadata, estimator)
+
+
+def _fitted_names(estimator: Any) -> list[str]:
+    for attribute in ("feature_names_in_", "feature_names_", "feature_name_"):
+        try:
+            names = getattr(estimator, attribute, None)
+        except Exception:  # XGBoost's raises its own error for a model without names
+            continue
+        if names is not None:
+            return [str(name) for name in names]
+    return []
+
+
+def _regression(metadata: Metadata, estimator: Any) -> Callable[[Any], Any]:
+    predict = _method(metadata, estimator, "predict")
+    if hasattr(estimator, "predict_proba") or _is_classifier(estimator):
+        raise unfit(metadata, "it is a classifier, but targetType is Regression")
+
+    def scores(table: Any) -> Any:
+        found = np.asarray(predict(table))
+        if found.ndim == 2 and found.shape[1] == 1:
+            return found[:, 0]
+        if found.ndim != 1:
+            raise ScoringError("The model failed", f"{metadata.artifact} gives {found.shape[1]} numbers for a row; a regression model gives one.")
+        return found
+
+    return scores
+
+
+def _is_classifier(estimator: Any) -> bool:
+    return getattr(estimator, "_estimator_type", None) == "classifier" or hasattr(estimator, "classes_")
+
+
+def _classification(metadata: Metadata, estimator: Any) -> Callable[[Any], Any]:
+    predict = _method(metadata, estimator, "predict_proba")
+    order = order_of(metadata, _labels(metadata, estimator.classes_))
+    if metadata.target_type == "Binary":
+        return lambda table: np.asarray(predict(table))[:, order[0]]
+    return lambda table: np.asarray(predict(table))[:, order]
+
+
+def _multilabel(metadata: Metadata, estimator: Any) -> Callable[[Any], Any]:
+    """The labels are those of the table of zeros and ones that it was fitted on, which has none: so they go by their places."""
+    predict = _method(metadata, estimator, "predict_proba")
+    width = len(metadata.class_labels)
+
+    def scores(table: Any) -> Any:
+        answer = predict(table)
+        # A list has a table of two columns for each label: without, with.
+        found = np.column_stack([np.asarray(each)[:, 1] for each in answer]) if isinstance(answer, list) else np.asarray(answer)
+        return _of_width(metadata, found, width)
+
+    return scores
+
+
+def _clustering(metadata: Metadata, estimator: Any) -> Callable[[Any], Any]:
+    """The labels are the clusters' numbers, from 0 on. Where a model only says which cluster, that one has the probability 1."""
+    width = len(metadata.class_labels)
+    if hasattr(estimator, "predict_proba"):
+        return lambda table: _of_width(metadata, np.asarray(estimator.predict_proba(table)), width)
+    predict = _method(metadata, estimator, "predict")
+
+    def scores(table: Any) -> Any:
+        found = np.asarray(predict(table))
+        if len(found) and not 0 <= found.min() <= found.max() < width:
+            detail = f"{metadata.artifact} gave cluster {found.max()}, but classLabels lists {width} from 0 on."
+            raise ScoringError("The model failed", detail)
+        return np.eye(width)[found]
+
+    return scores
+
+
+def _anomaly(metadata: Metadata, estimator: Any) -> Callable[[Any], Any]:
+    """The higher, the stranger: scikit-learn's scores are the other way round."""
+    name = "score_samples" if hasattr(estimator, "score_samples") else "decision_function"
+    score = _method(metadata, estimator, name)
+    return lambda table: -np.asarray(score(table))
+
+
+_PREDICTORS: dict[str, Callable[[Metadata, Any], Callable[[Any], Any]]] = {
+    "Regression": _regression,
+    "Binary": _classification,
+    "Multiclass": _classification,
+    "Multilabel": _multilabel,
+    "Clustering": _clustering,
+    "Anomaly": _anomaly,
+}
+
+
+def _method(metadata: Metadata, estimator: Any, name: str) -> Callable[[Any], Any]:
+    found = getattr(estimator, name, None)
+    if not callable(found):
+        said = f"it is a {type(estimator).__name__}, which has no {name}, as a model with targetType {metadata.target_type} must"
+        raise unfit(metadata, said)
+    method: Callable[[Any], Any] = found
+    return method
+
+
+def _labels(metadata: Metadata, classes: Any) -> Sequence[Any]:
+    if isinstance(classes, list) or np.ndim(classes) != 1:
+        raise unfit(metadata, "it has several targets; write targetType: Multilabel")
+    return [label.item() if isinstance(label, np.generic) else label for label in classes]
+
+
+def _of_width(metadata: Metadata, found: Any, width: int) -> Any:
+    if found.ndim != 2 or found.shape[1] != width:
+        detail = f"{metadata.artifact} gives {found.shape[-1]} probabilities for a row, but classLabels lists {width}."
+        raise ScoringError("The model failed", detail)
+    return found

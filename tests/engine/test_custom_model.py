@@ -1,0 +1,228 @@
+"""DataRobot's custom models. The rule here: real custom.py files, their hooks called as DRUM calls them, and only with trust."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import table
+from sklearn.linear_model import LogisticRegression, Ridge
+
+from reconciler.engine.metadata import read_metadata
+from reconciler.engine.models.registry import load_model
+from reconciler.errors import ModelError, ScoringError
+
+Scored = Callable[..., bytes]
+NUMBERS = ["x", "z"]
+
+
+def folder_for(folder: Path, code: str, target_type: str = "regression", **inference: Any) -> Path:
+    (folder / "custom.py").write_text(code)
+    return table.folder_for(folder, target_type, **inference)
+
+
+def read(content: str) -> pd.DataFrame:
+    """The rows as DRUM gives them to the hooks."""
+    return pd.read_csv(io.StringIO(content))
+
+
+HOOKS = """
+import pandas as pd
+calls = []
+def init(code_dir, **kwargs):
+    calls.append("init")
+def load_model(code_dir):
+    calls.append("load_model")
+    return {"dir": code_dir, "factor": 3}
+def transform(data, model):
+    return data.assign(x=data.x.fillna(0) * model["factor"])
+def score(data, model, **kwargs):
+    assert calls == ["init", "load_model"] and kwargs == {}, (calls, kwargs)
+    return pd.DataFrame({"Predictions": data.x + data.z.fillna(0)})
+def post_process(predictions, model):
+    return predictions + 1
+"""
+
+
+def test_the_hooks_are_called_in_order(tmp_path: Path, scored: Scored) -> None:
+    content = table.as_csv(table.unseen())
+    output = scored(folder_for(tmp_path, HOOKS), content, is_trusted=True)
+    rows = read(content)
+    assert table.numbers(output) == ((rows.x.fillna(0) * 3 + rows.z.fillna(0)) + 1).tolist()
+
+
+def test_the_hooks_see_every_column_as_pandas_reads_it(tmp_path: Path, scored: Scored) -> None:
+    code = """
+import pandas as pd
+def load_model(code_dir): return 1
+def score(data, model, **kwargs):
+    return pd.DataFrame({"y": [" ".join(f"{name}:{kind}" for name, kind in data.dtypes.items())] * len(data)})
+"""
+    content = table.as_csv(table.unseen())
+    output = scored(folder_for(tmp_path, code, "textgeneration"), content, is_trusted=True)
+    assert set(table.column(output, "t_PREDICTION")) == {" ".join(f"{name}:{kind}" for name, kind in read(content).dtypes.items())}
+
+
+def test_the_metadata_may_name_the_columns(tmp_path: Path, scored: Scored) -> None:
+    code = """
+import pandas as pd
+def load_model(code_dir): return 1
+def score(data, model, **kwargs): return pd.DataFrame({"y": [float(",".join(data.columns) == "z,x")] * len(data)})
+"""
+    output = scored(folder_for(tmp_path, code, feature_names=["z", "x"]), table.as_csv(table.unseen()), is_trusted=True)
+    assert set(table.numbers(output)) == {1.0}
+
+
+def test_classes_are_met_by_label(tmp_path: Path, scored: Scored) -> None:
+    code = """
+import numpy as np, pandas as pd
+def load_model(code_dir): return 1
+def score(data, model, **kwargs):
+    assert kwargs == {"class_labels": ["low", "mid", "high"]}
+    p = 1 / (2 + data.z.fillna(0).abs())
+    return pd.DataFrame({"more": "x", "high": p, "low": 1 - p - p / 2, "mid": p / 2})
+"""
+    content = table.as_csv(table.unseen())
+    output = scored(folder_for(tmp_path, code, "multiclass"), content, is_trusted=True)
+    p = 1 / (2 + read(content).z.fillna(0).abs())
+    wanted = {"low": 1 - p - p / 2, "mid": p / 2, "high": p}
+    assert {label: table.numbers(output, f"t_{label}_PREDICTION") for label in wanted} == {label: list(each) for label, each in wanted.items()}
+
+
+@pytest.mark.parametrize("answer", ['{"no": 1 - p, "yes": p}', '{"whatever": p}'])
+def test_a_binary_model_gives_both_classes_or_the_positive_one(tmp_path: Path, scored: Scored, answer: str) -> None:
+    code = f"""
+import pandas as pd
+def load_model(code_dir): return 1
+def score(data, model, positive_class_label, negative_class_label):
+    assert (positive_class_label, negative_class_label) == ("yes", "no")
+    p = 1 / (2 + data.z.fillna(0).abs())
+    return pd.DataFrame({answer})
+"""
+    content = table.as_csv(table.unseen())
+    output = scored(folder_for(tmp_path, code, "binary"), content, is_trusted=True)
+    assert table.numbers(output, "t_yes_PREDICTION") == (1 / (2 + read(content).z.fillna(0).abs())).tolist()
+
+
+@pytest.mark.parametrize(
+    ("target_type", "answer", "column", "wanted"),
+    [
+        ("anomaly", '{"Predictions": [2.5] * len(data)}', "ANOMALY_SCORE", "2.5"),
+        ("textgeneration", '{"t": ["a, \\"b\\""] * len(data), "citations": 1}', "t_PREDICTION", 'a, "b"'),
+        ("clustering", '{"low": 0.0, "mid": 1.0, "high": [0.0] * len(data)}', "PREDICTION", "mid"),
+        ("multilabel", '{"low": 0.9, "mid": 0.2, "high": [0.7] * len(data)}', "t_high_DECISION", "True"),
+    ],
+)
+def test_every_target_type_has_its_columns(tmp_path: Path, scored: Scored, target_type: str, answer: str, column: str, wanted: str) -> None:
+    code = f"import pandas as pd\ndef load_model(code_dir): return 1\ndef score(data, model, **kwargs): return pd.DataFrame({answer})\n"
+    output = scored(folder_for(tmp_path, code, target_type), table.as_csv(table.unseen()), is_trusted=True)
+    assert set(table.column(output, column)) == {wanted}
+
+
+LABELLED = """
+import pandas as pd
+def load_model(code_dir): return 1
+def score(data, model, **kwargs): return pd.DataFrame({"low": 0.25, "mid": 0.5, "high": [0.25] * len(data)})
+"""
+
+
+@pytest.mark.parametrize(
+    ("target_type", "options", "header"),
+    [
+        ("clustering", {}, "low_PREDICTION,mid_PREDICTION,high_PREDICTION,PREDICTION"),
+        ("clustering", {"include_probabilities": False}, "PREDICTION"),
+        ("clustering", {"include_probabilities_classes": ["mid"]}, "mid_PREDICTION,PREDICTION"),
+        ("multilabel", {"include_probabilities_classes": ["mid"]}, "t_mid_PROBABILITY,t_mid_THRESHOLD,t_mid_DECISION"),
+        ("multilabel", {"include_probabilities_classes": ["mid"], "include_probabilities": False}, "t_mid_THRESHOLD,t_mid_DECISION"),
+    ],
+)
+def test_the_classes_shown_are_those_asked_for(tmp_path: Path, scored: Scored, target_type: str, options: dict[str, Any], header: str) -> None:
+    output = scored(folder_for(tmp_path, LABELLED, target_type), "x\n1\n", is_trusted=True, **options)
+    assert output.decode().splitlines()[0] == header
+
+
+def test_without_score_the_model_predicts_itself(tmp_path: Path, scored: Scored) -> None:
+    train = table.training()
+    model = LogisticRegression().fit(train[NUMBERS].fillna(0), table.yes_or_no(table.target(train)))
+    joblib.dump(model, tmp_path / "model.pkl")
+    code = f"def transform(data, model): return data[{NUMBERS}].fillna(0)\n"
+    content = table.as_csv(table.unseen())
+    output = scored(folder_for(tmp_path, code, "binary"), content, is_trusted=True)
+    assert table.numbers(output, "t_yes_PREDICTION") == pytest.approx(model.predict_proba(read(content)[NUMBERS].fillna(0))[:, 1].tolist(), rel=1e-12)
+
+
+def test_folders_may_have_modules_of_the_same_name(tmp_path: Path, scored: Scored) -> None:
+    """Each imports its own, and what was changed on the disk since."""
+    code = """
+import pandas as pd
+import rates
+def load_model(code_dir): return 1
+def score(data, model, **kwargs): return pd.DataFrame({"y": [rates.RATE] * len(data)})
+"""
+    for name, rate in (("a", 1.5), ("b", 20.5), ("a", 300.25)):
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        (folder / "rates.py").write_text(f"RATE = {rate}\n")
+        assert set(table.numbers(scored(folder_for(folder, code), "x\n1\n2\n", is_trusted=True))) == {rate}
+
+
+def test_without_trust_nothing_runs(tmp_path: Path) -> None:
+    folder = folder_for(tmp_path, "raise SystemExit('ran')")
+    with pytest.raises(ModelError) as caught:
+        read_metadata(folder)
+    assert "to load custom.py (custom.py) is to run the code" in caught.value.detail
+    assert "deployments: {NAME: {local: {model: FOLDER, trust: true}}}" in caught.value.detail
+
+
+LOADS = "import pandas as pd\ndef load_model(code_dir): return 1\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        ("def (", "importing it raised SyntaxError"),
+        ("raise SystemExit('no')", "importing it raised SystemExit: no"),
+        ("import not_there", "importing it raised ModuleNotFoundError"),
+        ("def load_model(code_dir): return None", "load_model gave None"),
+        ("def load_model(code_dir): raise OSError('gone')", "loading the model raised OSError: gone"),
+        ("", "there must be one model file (*.pkl, *.joblib) beside it; found none"),
+        (LOADS, "it is a int, which has no predict"),
+        (LOADS + "def chat(a, b): pass", "it has chat, which this engine does not call"),
+    ],
+)
+def test_a_model_that_cannot_be_loaded_is_explained(tmp_path: Path, code: str, sentence: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        load_model(read_metadata(folder_for(tmp_path, code), is_trusted=True))
+    assert sentence in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("target_type", "answer", "sentence"),
+    [
+        ("regression", "1 / 0", "ZeroDivisionError: division by zero"),
+        ("regression", "pd.DataFrame({'a': [1.0], 'b': 2})", "it must give one column, or one named t; its columns are a, b"),
+        ("regression", "pd.DataFrame({'a': ['many']})", "it gave something else than numbers"),
+        ("regression", "pd.DataFrame({'a': [1.0, 2.0]})", "It gave 2 predictions for 1 rows"),
+        ("regression", "object()", "it gave object, which is no table"),
+        ("multiclass", "pd.DataFrame([[0.5, 0.25, 0.25]])", "it must give a column for each of low, mid, high; its columns are 0, 1, 2"),
+        ("binary", "pd.DataFrame([[0.5, 0.5]])", "or one column with the probability of the positive class"),
+        ("binary", "pd.DataFrame({'yes': [1.5], 'no': -0.5})", "the model gave 1.5"),
+        ("textgeneration", "pd.DataFrame({'t': [None]})", "the model gave None"),
+    ],
+)
+def test_an_answer_that_cannot_be_is_explained(tmp_path: Path, scored: Scored, target_type: str, answer: str, sentence: str) -> None:
+    code = LOADS + f"def score(data, model, **kwargs): return {answer}\n"
+    with pytest.raises(ScoringError) as caught:
+        scored(folder_for(tmp_path, code, target_type), "x\n1\n", is_trusted=True)
+    assert sentence in caught.value.detail
+
+
+def test_a_pickle_beside_it_is_the_model(tmp_path: Path, scored: Scored) -> None:
+    model = Ridge().fit(pd.DataFrame({"x": [1.0, 2.0]}), [2.0, 4.0])
+    joblib.dump(model, tmp_path / "model.joblib")
+    output = scored(folder_for(tmp_path, "# no hooks\n"), "x\n1\n2\n", is_trusted=True)
+    assert table.numbers(output) == pytest.approx(np.asarray(model.predict(pd.DataFrame({"x": [1, 2]}))).tolist())
