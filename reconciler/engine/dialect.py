@@ -4,11 +4,21 @@ import codecs
 import csv
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from reconciler.options import CsvSettings
 
 BOM = "\ufeff"
 LINE_ENDS = "\r\n"
+
+# The encodings that begin a file with a BOM: their bytes are the BOM, then those of another codec.
+_MARKED = {"utf-16": "utf-16-le", "utf-32": "utf-32-le", "utf-8-sig": "utf-8"}
+# Forms of names and literals, not encodings of files.
+_NOT_OF_FILES = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape"})
+# All of ASCII, and an escape sequence of ISO 2022, whose bytes are ASCII and stand for something else.
+_ASCII = "".join(map(chr, range(128))) + '\x1b$B$"\x1b(B'
+# What every encoding of CSV files can write, in pieces that end where rows end.
+_SAMPLE = ("a,b;c\td\r\n", '1,"x ""y""\n2|3"\r\n', "~+-.\n")
 
 
 @dataclass(frozen=True)
@@ -21,9 +31,28 @@ class Dialect:
     def of(cls, settings: CsvSettings) -> "Dialect":
         return cls("\t" if settings.delimiter == "tab" else settings.delimiter, settings.quotechar, settings.encoding)
 
+    @cached_property
+    def codec(self) -> str:
+        """What encodes any rows of a file but for the BOM that the file begins with."""
+        name = codecs.lookup(self.encoding).name
+        return _MARKED.get(name, name)
+
+    @cached_property
+    def bom(self) -> bytes:
+        return BOM.encode(self.codec) if codecs.lookup(self.encoding).name in _MARKED else b""
+
     @property
     def is_utf8(self) -> bool:
-        return codecs.lookup(self.encoding).name == "utf-8"
+        """Whether the bytes of a file are UTF-8, with a BOM or without."""
+        return self.codec == "utf-8"
+
+    @cached_property
+    def has_ascii(self) -> bool:
+        """Whether ASCII bytes stand for themselves, each of them and wherever it begins a character."""
+        try:
+            return _ASCII.encode().decode(self.codec) == _ASCII
+        except UnicodeError:
+            return False
 
     @property
     def special(self) -> str:
@@ -32,7 +61,7 @@ class Dialect:
 
     @property
     def end(self) -> str:
-        """A row that we add to the text. If it does not come out as a row of its own, a quote was still open at the end of the file."""
+        """A row that we add to a text. If it does not come out as a row of its own, a quote was still open at the end of the text."""
         return next(mark for mark in "\x1f\x1e\x1d" if mark not in self.special) * 16
 
     def rows(self, lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
@@ -52,10 +81,19 @@ def problem(settings: CsvSettings) -> str | None:
         return "delimiter and quotechar must be ASCII characters other than a line end and NUL"
     if dialect.delimiter == dialect.quotechar:
         return "delimiter and quotechar are the same character"
-    try:
-        "".encode(dialect.encoding)
-        codecs.getincrementaldecoder(dialect.encoding)
-        codecs.getincrementalencoder(dialect.encoding)
-    except (LookupError, UnicodeError):
+    if not _is_of_files(dialect):
         return f"{dialect.encoding} is not an encoding of text files; use a Python codec such as utf-8, latin_1 or shift_jis"
     return None
+
+
+def _is_of_files(dialect: Dialect) -> bool:
+    """Whether rows that are encoded one by one are a file, and whether the file reads back byte by byte."""
+    try:
+        if codecs.lookup(dialect.encoding).name in _NOT_OF_FILES:
+            return False
+        content = dialect.bom + b"".join(piece.encode(dialect.codec) for piece in _SAMPLE)
+        decoder = codecs.getincrementaldecoder(dialect.encoding)("strict")
+        text = "".join(decoder.decode(content[place : place + 1]) for place in range(len(content))) + decoder.decode(b"", True)
+    except (LookupError, UnicodeError, TypeError):
+        return False
+    return text == "".join(_SAMPLE)

@@ -3,6 +3,7 @@
 The convention is DataRobot's for custom models: `model-metadata.yaml` beside one artifact.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ class Metadata:
     prediction_threshold: float
     artifact: Path
     feature_names: tuple[str, ...] = ()
+    outlier_limits: tuple[float, float] | None = None  # a regression model's predictions below or above are outliers
 
     @property
     def positive_label(self) -> str:
@@ -63,6 +65,7 @@ def read_metadata(folder: Path) -> Metadata:
         prediction_threshold=_threshold(folder, model),
         artifact=_artifact(folder),
         feature_names=_names(folder, model, "feature_names"),
+        outlier_limits=_outlier_limits(folder, model, target_type),
     )
 
 
@@ -129,6 +132,24 @@ def _threshold(folder: Path, model: Mapping[str, Any]) -> float:
     if not 0 <= threshold <= 1:
         raise _invalid(folder, f"predictionThreshold is {written!r}; it must be a number from 0 to 1")
     return threshold
+
+
+def _outlier_limits(folder: Path, model: Mapping[str, Any], target_type: str) -> tuple[float, float] | None:
+    """`outlierLimits: {low: 25, high: 350}`; one of the two may be left out."""
+    written = model.get("outlierLimits")
+    if written is None:
+        return None
+    if target_type != "Regression":
+        raise _invalid(folder, "outlierLimits are for regression models only")
+    if not isinstance(written, Mapping) or not written or not set(written) <= {"low", "high"}:
+        raise _invalid(folder, "outlierLimits must be a mapping with low, high or both")
+    try:
+        low, high = float(written.get("low", "-inf")), float(written.get("high", "inf"))
+    except (TypeError, ValueError):
+        low, high = math.nan, math.nan
+    if not low < high:
+        raise _invalid(folder, "outlierLimits must be numbers, low below high")
+    return low, high
 
 
 def _artifact(folder: Path) -> Path:
