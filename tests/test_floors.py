@@ -18,7 +18,7 @@ ROOMS: dict[str, set[str]] = {
     "api": set(),
     "service": {"api.schema", "engine"},
     "plan": {"state"},
-    "embedded": {"api", "service"},
+    "embedded": {"api", "engine.job", "service"},
     "serving": {"embedded", "service"},
     "wanted": {"plan", "spec", "state", "embedded", "engine.capability"},
     "refresh": {"plan", "state"},

@@ -11,6 +11,7 @@ from reconciler.apply.event import Ended, Outcome, Started
 from reconciler.apply.provenance import Provenance, new_run_id
 from reconciler.apply.request import request_body
 from reconciler.apply.runner import Runner
+from reconciler.diagnostic import Diagnostic
 from reconciler.errors import Refused
 from reconciler.plan.action import Action
 from reconciler.plan.plan import Change, Fingerprint, Side
@@ -46,7 +47,9 @@ class Doer:
         self.runner.listen(Started(change.address, change.action))
         outcome, run = await self._by_action(change)
         ended = Ended(change.address, change.action, outcome, time.monotonic() - began)
-        return ended if run is None else replace(ended, job_id=run.job_id, output=run.output, rows=run.scored_rows)
+        if run is None:
+            return ended
+        return replace(ended, job_id=run.job_id, output=run.output, rows=run.scored_rows, diagnostic=_warning(run))
 
     async def _by_action(self, change: Change) -> tuple[Outcome, Run | None]:
         store = self.runner.store
@@ -109,6 +112,13 @@ class Doer:
             output=change.output_file,
             **vars(self.provenance),
         )
+
+
+def _warning(run: Run) -> Diagnostic | None:
+    """That some rows of a run that was delivered have no prediction."""
+    if not run.failed_rows:
+        return None
+    return Diagnostic("Some rows were not scored", run.status_details or "", address=run.address, severity="warning")
 
 
 def _is_current(before: Side, fingerprint: Fingerprint, seen: Seen) -> bool:

@@ -23,6 +23,9 @@ from reconciler.state.store import Store, now, timestamp
 # The service's clock may differ from ours; the job spec decides, the time only limits the search.
 _CLOCK_SKEW = timedelta(minutes=10)
 
+# Of the rows that failed, as many are named in a run's details.
+_NAMED = 3
+
 Wait = Callable[[float], Awaitable[None]]
 IsSame = Callable[[Run], bool]
 
@@ -123,7 +126,7 @@ class Runner:
         staged = await asyncio.to_thread(inspect, _staging(run))
         rows = {"scored_rows": job.scored_rows, "failed_rows": job.failed_rows, "skipped_rows": job.skipped_rows}
         digest = {"output_digest": staged.digest, "output_bytes": staged.size}
-        return self.store.move(run, Status.SCORED, status_details=job.status_details, **rows, **digest)
+        return self.store.move(run, Status.SCORED, status_details=as_written(_told(job), self.root), **rows, **digest)
 
     async def _deliver(self, run: Run) -> Run:
         final = self.root / (run.output or "")
@@ -138,6 +141,14 @@ class Runner:
     def _end(self, run: Run, status: Status, details: str) -> None:
         self.store.move(run, status, status_details=details, ended_at=timestamp(now()))
         discard(_staging(run))
+
+
+def _told(job: Job) -> str:
+    """What the service says about the job; of one with rows that failed also which, the first few of them."""
+    if not job.failed_rows:
+        return job.status_details
+    failures = [entry for entry in job.logs if not entry.startswith("Job ")]
+    return "\n".join([*failures[:-1][:_NAMED], *failures[-1:]]) or job.status_details
 
 
 def _staging(run: Run) -> Path:

@@ -17,6 +17,9 @@ class Tolerance:
         return failed > self.rows and failed > self.share * rows
 
 
+TOLERANCE = Tolerance()
+
+
 @dataclass(frozen=True)
 class ScoringJob:
     """`folder` holds the model, `intake` the rows; `output` is created, or emptied if it exists.
@@ -29,7 +32,7 @@ class ScoringJob:
     output: Path
     options: Options
     rejects: Path | None = None
-    tolerance: Tolerance = Tolerance()
+    tolerance: Tolerance = TOLERANCE
 
     @property
     def rejects_file(self) -> Path:
