@@ -12,12 +12,13 @@ import pyarrow as pa
 import pyarrow.csv
 
 from reconciler.engine import seams
-from reconciler.engine.dialect import Dialect
+from reconciler.engine.dialect import BOM, Dialect
 from reconciler.engine.failure import Fault
 from reconciler.engine.intake import Rows, check_names
 from reconciler.engine.source import BLOCK, Source
 from reconciler.errors import Cancelled, ScoringError
 
+_BOM = BOM.encode()
 _SMALLEST = 1 << 12
 
 
@@ -85,9 +86,11 @@ class CsvIntake:
             if len(self._text) > seams.LONGEST:
                 raise self._too_long()
             self._read()
-        _, names = next(self.dialect.rows(io.StringIO(record.decode(), newline="")))
+        # One row and no more, also where a CR ends it in a file of LFs.
+        _, _, end = next(seams.spans(record, self.dialect))
+        _, names = next(self.dialect.rows(io.StringIO(record[:end].decode(), newline="")))
         check_names(self.path, names)
-        self._give_out(record)
+        self._give_out(record[:end])
         return names
 
     def _read(self) -> None:
@@ -108,7 +111,9 @@ class CsvIntake:
 
     def _unclosed(self) -> ScoringError:
         mark = self.dialect.quotechar
-        detail = f"{self.path}: the row that begins on line {self._line} opens a quote ({mark}) that is never closed. Close or double it."
+        closed = max((end for _, _, end in seams.spans(self._text, self.dialect)), default=0)
+        line = self._line + seams.line_ends(self._text[:closed])
+        detail = f"{self.path}: the row that begins on line {line} opens a quote ({mark}) that is never closed. Close or double it."
         return ScoringError("A quote is not closed", detail)
 
     def _too_long(self) -> ScoringError:
@@ -126,6 +131,8 @@ class Reader:
 
     def table(self, text: bytes, on_ragged: Callable[[pa.csv.InvalidRow], str]) -> pa.RecordBatch:
         dialect = self.dialect
+        if text.startswith(_BOM):
+            text = b"\n" + text  # of a value: Arrow drops one that its text begins with
         table = pa.csv.read_csv(
             pa.BufferReader(text),
             pa.csv.ReadOptions(use_threads=False, block_size=len(text) + 1, column_names=self.header),

@@ -13,6 +13,7 @@ LINE_ENDS = "\r\n"
 
 # The encodings that begin a file with a BOM: their bytes are the BOM, then those of another codec.
 _MARKED = {"utf-16": "utf-16-le", "utf-32": "utf-32-le", "utf-8-sig": "utf-8"}
+_BOMS = {"utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)}
 # Forms of names and literals, not encodings of files.
 _NOT_OF_FILES = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape"})
 # All of ASCII, and an escape sequence of ISO 2022, whose bytes are ASCII and stand for something else.
@@ -53,6 +54,11 @@ class Dialect:
             return _ASCII.encode().decode(self.codec) == _ASCII
         except UnicodeError:
             return False
+
+    def decoder(self, beginning: bytes) -> codecs.IncrementalDecoder:
+        """For a file that begins so: four bytes tell whether there is a BOM. UTF-16 and UTF-32 without one are little-endian."""
+        marks = _BOMS.get(codecs.lookup(self.encoding).name, (b"",))
+        return codecs.getincrementaldecoder(self.encoding if beginning.startswith(marks) else self.codec)("strict")
 
     @property
     def special(self) -> str:

@@ -53,9 +53,9 @@ def line_ends(text: bytes) -> int:
 def spans(text: bytes, dialect: Dialect) -> Iterator[tuple[int, int, int]]:
     """The line that each row begins on, counted from 0, and its bytes from and to. `text` is whole rows; blank lines are none."""
     ends = _ends_of_lines(text)
-    for line, length in _rows(text, dialect):
-        begin = ends[line - 1] if line else 0
-        yield line, begin, ends[line + length - 1]
+    for line, length, is_blank in _rows(text, dialect):
+        if not is_blank:
+            yield line, ends[line - 1] if line else 0, ends[line + length - 1]
 
 
 def _seams(text: bytes, dialect: Dialect, is_whole: bool) -> Seams:
@@ -110,7 +110,7 @@ class _Plain:
 class _Stray:
     def __init__(self, text: bytes, dialect: Dialect, is_whole: bool) -> None:
         ends = _ends_of_lines(text)
-        last = [line + length - 1 for line, length in _rows(text, dialect)]
+        last = [line + length - 1 for line, length, _ in _rows(text, dialect)]
         if last and not is_whole and not text.endswith(b"\n") and ends[last[-1]] == len(text):
             last.pop()  # it may go on
         self._ends = [ends[line] for line in last]
@@ -124,8 +124,8 @@ class _Stray:
         return self._ends[index] if index < len(self._ends) else 0
 
 
-def _rows(text: bytes, dialect: Dialect) -> Iterator[tuple[int, int]]:
-    """The first line and the number of lines of each row that is closed."""
+def _rows(text: bytes, dialect: Dialect) -> Iterator[tuple[int, int, bool]]:
+    """The first line and the number of lines of each row that is closed, and whether it is a blank line, which is no row."""
     # In Latin 1, so that a byte is a character; a character that is cut at the end does no harm.
     lines = io.StringIO(text.decode("latin-1"), newline="")
     reader = csv.reader(_and(lines, dialect.end), delimiter=dialect.delimiter, quotechar=dialect.quotechar)
@@ -133,8 +133,7 @@ def _rows(text: bytes, dialect: Dialect) -> Iterator[tuple[int, int]]:
     for row in reader:
         if row and dialect.end in row[-1]:
             return
-        if row:
-            yield begin, reader.line_num - begin
+        yield begin, reader.line_num - begin, not row
         begin = reader.line_num
 
 

@@ -1,6 +1,5 @@
 """The intake's text as a stream of blocks in UTF-8. The rule here: what is not text in the job's encoding never gets past."""
 
-import codecs
 from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
@@ -22,7 +21,7 @@ class Source:
             self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by close()
         except OSError as error:
             raise self._unreadable(error) from error
-        self._decoder = codecs.getincrementaldecoder(dialect.encoding)("strict")
+        self._decoder = dialect.decoder(self._beginning())
         self.position = 0
 
     def close(self) -> None:
@@ -40,6 +39,10 @@ class Source:
                     yield block
                 elif begun := block.removeprefix(BOM.encode()):
                     yield begun
+
+    def _beginning(self) -> bytes:
+        with open(self._path, "rb") as file:
+            return file.read(4)
 
     def _encoded(self) -> Generator[bytes, None, None]:
         while raw := self._raw():
@@ -80,6 +83,7 @@ class Source:
         return ScoringError("The intake is not in its encoding", f"{self._path}: {what}. Set csv_settings.encoding to the file's encoding.")
 
     def _nul_place(self) -> str:
-        with open(self._path, encoding=self._dialect.encoding, errors="replace", newline="") as file:
-            lines = iter(lambda: file.readline(BLOCK), "")
-            return next((f"line {number} holds it" for number, line in enumerate(lines, 1) if "\0" in line), "a line holds it")
+        """In the bytes: no other encoding than UTF-16 and UTF-32 has NULs for anything else."""
+        with open(self._path, "rb") as file:
+            lines = iter(lambda: file.readline(BLOCK), b"")
+            return next((f"line {number} holds it" for number, line in enumerate(lines, 1) if b"\0" in line), "a line holds it")
