@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 
 import numpy
+import pyarrow.csv
+import pyarrow.parquet
 import pytest
 from house import Reconciler, child, remote_jobs, run_bound_by_permissions
 
@@ -181,6 +183,16 @@ def test_a_row_that_fails_is_a_warning_and_is_named_where_the_warning_says(proje
     run = json.loads(reconciler("state", "show", "wine", "-json").out)
     assert (run["scored_rows"], run["failed_rows"], run["skipped_rows"]) == (178, 1, 0)
     assert len(Path("state/predictions/wine.csv").read_text().splitlines()) == 180
+    assert reconciler("plan").out == NO_CHANGES
+
+
+def test_a_job_reads_and_writes_parquet_by_the_names_of_its_files(project: Path, reconciler: Reconciler) -> None:
+    pyarrow.parquet.write_table(pyarrow.csv.read_csv("specs/data/wine.csv"), "specs/data/wine.parquet")
+    edit(JOBS, "file: specs/data/wine.csv", "file: specs/data/wine.parquet")
+    edit(JOBS, "outputs}/wine.csv", "outputs}/wine.parquet")
+    assert reconciler("apply", "-auto-approve").code == 0
+    table = pyarrow.parquet.read_table("state/predictions/wine.parquet")
+    assert (table.num_rows, str(table.schema.field("alcohol").type)) == (178, "double")
     assert reconciler("plan").out == NO_CHANGES
 
 

@@ -152,7 +152,8 @@ class Reader:
                 check_utf8=False,
             ),
         )
-        return table.combine_chunks().to_batches()[0] if table.num_rows else pa.RecordBatch.from_pylist([], table.schema)
+        batches = table.to_batches()  # one, for one block; none for no rows
+        return batches[0] if len(batches) == 1 else pa.RecordBatch.from_pylist([], table.schema)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ A text feature is taken as it stands; only the unquoted empty field is missing.
 """
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,8 @@ from reconciler.errors import ScoringError
 _MISSING = ("", "NA", "<NA>", "N/A", "n/a", "#N/A", "#NA", "NaN", "nan", "-nan", "-NaN", "NULL", "null", "None", "none")
 # Words that stand for a number; pandas reads these as booleans, and its frames train models with them.
 _TRUTH = {"True": "1", "true": "1", "TRUE": "1", "False": "0", "false": "0", "FALSE": "0"}
+
+_PLAIN = r"^-?[0-9]+(\.[0-9]+)?$"
 
 _WORDS = pa.array([*_MISSING, *_TRUTH])
 _MEANINGS = pa.array([*(None for _ in _MISSING), *_TRUTH.values()], pa.string())
@@ -48,7 +50,7 @@ def _numbers(values: pa.Array, column: str, faults: dict[int, Fault]) -> pa.Arra
     try:
         return numbers(values)
     except pa.ArrowInvalid:
-        bad = list(_unreadable(values, 0))
+        bad = _unreadable(values)
     for place in bad:
         faults.setdefault(place, Fault(f"{quoted(values[place].as_py())} is not a number", column))
     is_good = np.ones(len(values), np.bool_)
@@ -56,17 +58,20 @@ def _numbers(values: pa.Array, column: str, faults: dict[int, Fault]) -> pa.Arra
     return numbers(pc.if_else(pa.array(is_good), values, pa.scalar(None, values.type)))
 
 
-def _unreadable(values: pa.Array, first: int) -> Iterator[int]:
+def _unreadable(values: pa.Array) -> list[int]:
     """The places of the values that keep `numbers` from reading all of them."""
+    # What looks like a number is one; what does not, such as `NA` or ` 1`, is tried alone.
+    is_plain = pc.match_substring_regex(values, _PLAIN)
+    places = np.flatnonzero(pc.fill_null(pc.invert(is_plain), False).to_numpy(zero_copy_only=False)).tolist()
+    return [place for place in places if not _is_readable(values[place : place + 1])]
+
+
+def _is_readable(value: pa.Array) -> bool:
     try:
-        numbers(values)
+        numbers(value)
     except pa.ArrowInvalid:
-        half = len(values) // 2
-        if half == 0:
-            yield first
-        else:
-            yield from _unreadable(values[:half], first)
-            yield from _unreadable(values[half:], first + half)
+        return False
+    return True
 
 
 def numbers(values: pa.Array) -> pa.Array:
