@@ -65,11 +65,6 @@ class Dialect:
         """The characters that a value cannot hold unless it is quoted."""
         return self.delimiter + self.quotechar + LINE_ENDS
 
-    @property
-    def end(self) -> str:
-        """A row that we add to a text. If it does not come out as a row of its own, a quote was still open at the end of the text."""
-        return next(mark for mark in "\x1f\x1e\x1d" if mark not in self.special) * 16
-
     def rows(self, lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
         """The line each row begins on, counted from 1, and its fields. Blank lines are no rows, as in Arrow."""
         reader = csv.reader(lines, delimiter=self.delimiter, quotechar=self.quotechar)

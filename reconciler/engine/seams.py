@@ -127,19 +127,32 @@ class _Stray:
 def _rows(text: bytes, dialect: Dialect) -> Iterator[tuple[int, int, bool]]:
     """The first line and the number of lines of each row that is closed, and whether it is a blank line, which is no row."""
     # In Latin 1, so that a byte is a character; a character that is cut at the end does no harm.
-    lines = io.StringIO(text.decode("latin-1"), newline="")
-    reader = csv.reader(_and(lines, dialect.end), delimiter=dialect.delimiter, quotechar=dialect.quotechar)
+    lines = _Lines(text.decode("latin-1"))
+    reader = csv.reader(lines, delimiter=dialect.delimiter, quotechar=dialect.quotechar)
     begin = 0
     for row in reader:
-        if row and dialect.end in row[-1]:
+        if lines.is_over:
             return
         yield begin, reader.line_num - begin, not row
         begin = reader.line_num
 
 
-def _and(lines: Iterator[str], end: str) -> Iterator[str]:
-    yield from lines
-    yield end
+class _Lines:
+    """The lines of a text and one more, which makes a row of its own, or the end of one that was still open."""
+
+    def __init__(self, text: str) -> None:
+        self._lines = io.StringIO(text, newline="")
+        self.is_over = False
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        if self.is_over:
+            raise StopIteration
+        line = self._lines.readline()
+        self.is_over = not line
+        return line or "x"
 
 
 def _ends_of_lines(text: bytes) -> list[int]:

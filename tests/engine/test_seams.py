@@ -13,6 +13,8 @@ from reconciler.engine.seams import line_ends, pieces, spans
 NASTY = st.lists(st.sampled_from(['"', '""', ",", "\n", "\r\n", "\r", "a", "é", ' "x" ', '"q\n"', ',"', '",', '"\n', "'"]), max_size=40).map("".join)
 DIALECTS = st.sampled_from([Dialect(), Dialect(";", "'"), Dialect("\t", '"'), Dialect('"', ","), Dialect("a", "'")])
 
+END = "\x1f" * 16
+
 
 def rows(text: bytes, dialect: Dialect) -> list[list[str]]:
     reader = csv.reader(io.StringIO(text.decode(), newline=""), delimiter=dialect.delimiter, quotechar=dialect.quotechar)
@@ -20,8 +22,8 @@ def rows(text: bytes, dialect: Dialect) -> list[list[str]]:
 
 
 def is_closed(text: bytes, dialect: Dialect) -> bool:
-    lines = [*io.StringIO(text.decode(), newline=""), dialect.end]
-    return [dialect.end] == list(csv.reader(lines, delimiter=dialect.delimiter, quotechar=dialect.quotechar))[-1]
+    lines = [*io.StringIO(text.decode(), newline=""), END]
+    return [END] == list(csv.reader(lines, delimiter=dialect.delimiter, quotechar=dialect.quotechar))[-1]
 
 
 @given(text=NASTY, size=st.integers(1, 60), dialect=DIALECTS)
