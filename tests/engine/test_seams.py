@@ -23,7 +23,7 @@ def rows(text: bytes, dialect: Dialect) -> list[list[str]]:
 
 def is_closed(text: bytes, dialect: Dialect) -> bool:
     lines = [*io.StringIO(text.decode(), newline=""), END]
-    return [END] == list(csv.reader(lines, delimiter=dialect.delimiter, quotechar=dialect.quotechar))[-1]
+    return list(csv.reader(lines, delimiter=dialect.delimiter, quotechar=dialect.quotechar))[-1] == [END]
 
 
 @given(text=NASTY, size=st.integers(1, 60), dialect=DIALECTS)
