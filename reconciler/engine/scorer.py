@@ -63,7 +63,7 @@ class Scorer:
             raise ScoringError("The model cannot be explained", f"{self._metadata.artifact}: {UNEXPLAINED}")
         return Explainer(self._model, self._features.columns, job.options, is_halted)
 
-    def _scored(self, table: pa.RecordBatch, features: pa.RecordBatch, good: Places, faults: dict[int, Fault]) -> "Part":
+    def _scored(self, table: pa.RecordBatch, features: pa.RecordBatch, good: Places, faults: dict[int, Fault]) -> Part:
         """What the model gives for the good rows; one that it cannot score is a fault more."""
         parts = []
         for start in range(0, len(good), self._rows_at_once):
@@ -71,7 +71,7 @@ class Scorer:
             parts += [self._explained(table, features, part) for part in self._predicted(taken(features, some), some, faults)]
         return joined(parts)
 
-    def _predicted(self, features: pa.RecordBatch, places: Places, faults: dict[int, Fault]) -> Iterator["Part"]:
+    def _predicted(self, features: pa.RecordBatch, places: Places, faults: dict[int, Fault]) -> Iterator[Part]:
         """The rows that can be scored, in parts. When the model fails, each half is tried alone, down to the row that is the cause."""
         if self._is_halted():
             raise Cancelled("The job was aborted")
@@ -95,9 +95,10 @@ class Scorer:
         if not is_possible.all():
             faults.update((int(places[row]), _impossible(scores[row])) for row in np.flatnonzero(~is_possible))
             places, scores = places[is_possible], scores[is_possible]
-        yield Part(places, scores, ())
+        if len(places):
+            yield Part(places, scores, ())
 
-    def _explained(self, table: pa.RecordBatch, features: pa.RecordBatch, part: "Part") -> "Part":
+    def _explained(self, table: pa.RecordBatch, features: pa.RecordBatch, part: Part) -> Part:
         if self._explainer is None:
             return part
         columns = self._features.columns
@@ -105,7 +106,7 @@ class Scorer:
         cells = self._explainer.cells(taken(values, part.places), taken(features, part.places), part.scores)
         return Part(part.places, part.scores, cells)
 
-    def _written(self, piece: Piece, whole: "Whole", faults: dict[int, Fault]) -> Block:
+    def _written(self, piece: Piece, whole: Whole, faults: dict[int, Fault]) -> Block:
         failures, cells = self._cells(piece, whole, faults)
         try:
             return Block(self.form.block(cells), whole.count, failures)
@@ -116,7 +117,7 @@ class Scorer:
         cells, _ = self.form.cleaned(cells)
         return Block(self.form.block(cells), whole.count, failures)
 
-    def _cells(self, piece: Piece, whole: "Whole", faults: dict[int, Fault]) -> tuple[list[Failure], list[pa.Array]]:
+    def _cells(self, piece: Piece, whole: Whole, faults: dict[int, Fault]) -> tuple[list[Failure], list[pa.Array]]:
         failures = self._failures(piece, faults)
         if failures and self._options.disable_row_level_error_handling:
             of_chunk = Fault(f"the row is in a chunk with a row that failed: {failures[0]}")

@@ -16,6 +16,8 @@ def texts(values: pa.Array) -> pa.Array:
         return values
     if pa.types.is_dictionary(kind):
         return texts(values.dictionary_decode())
+    if pa.types.is_boolean(kind):
+        return pc.if_else(values, "True", "False")  # as pandas writes them, and knows them as categories
     if pa.types.is_float32(kind):
         return pa.array([None if value is None else str(np.float32(value)) for value in values.to_pylist()], pa.string())
     if pa.types.is_float64(kind):

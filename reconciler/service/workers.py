@@ -133,7 +133,7 @@ class Workers:
             reason = None
         _discard(output, before)
         if reason is None:
-            self._files.rejects(job.id).unlink(missing_ok=True)
+            _discard(self._files.rejects(job.id), None)
         if reason is None and self._stopping.is_set():
             self._insist(lambda: self._store.release(job.id, run.counts))
         else:
@@ -186,4 +186,4 @@ def _discard(path: Path, before: Signature) -> None:
         try:
             path.unlink(missing_ok=True)
         except OSError:
-            _LOG.exception("the output %s of an aborted job cannot be removed", path)
+            _LOG.exception("%s of an aborted job cannot be removed", path)

@@ -72,7 +72,7 @@ def test_every_type_passes_through_to_csv_as_text(regression: Path, tmp_path: Pa
         "007",
         "4611686018427387905",
         "0.1",
-        "true",
+        "True",
         "2026-11-22",
         "2026-11-22 01:02:03.000004Z",
         "1.10",
