@@ -67,7 +67,6 @@ class Count:
 
     def _aborted(self, summary: str, which: str) -> ScoringError:
         self.report()
-        detail = (
-            f"{which}; the first is {self._intake.path}, {self._named[0]}. Correct the rows, or set abort_on_error: false to go on whatever fails."
-        )
+        advice = "Correct the rows, or set abort_on_error: false to go on whatever fails."
+        detail = f"{which}; the first is {self._intake.path}, {self._named[0]}. Each is named in {self._rejects.path}. {advice}"
         return ScoringError(summary, detail)

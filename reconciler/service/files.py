@@ -71,6 +71,7 @@ class Files:
     def as_seen(self, job: Job, text: str) -> str:
         """A sentence about the job without the places of our files, which the caller never sees."""
         names = {self.upload(job.id): "the uploaded file", self.result(job.id): "the result", self._datasets: "datasets"}
+        names[self.rejects(job.id)] = self.place_of_rejects(job)
         for path, name in names.items():
             text = text.replace(str(path), name)
         return text
