@@ -4,7 +4,7 @@ import codecs
 import csv
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from reconciler.options import CsvSettings
 
@@ -82,13 +82,15 @@ def problem(settings: CsvSettings) -> str | None:
         return "delimiter and quotechar must be ASCII characters other than a line end and NUL"
     if dialect.delimiter == dialect.quotechar:
         return "delimiter and quotechar are the same character"
-    if not _is_of_files(dialect):
+    if not _is_of_files(dialect.encoding):
         return f"{dialect.encoding} is not an encoding of text files; use a Python codec such as utf-8, latin_1 or shift_jis"
     return None
 
 
-def _is_of_files(dialect: Dialect) -> bool:
-    """Whether rows that are encoded one by one are a file, and whether the file reads back byte by byte."""
+@lru_cache(maxsize=64)
+def _is_of_files(encoding: str) -> bool:
+    """Whether rows that are encoded one by one are a file, and whether the file reads back byte by byte. Asked for each of many jobs."""
+    dialect = Dialect(encoding=encoding)
     try:
         if codecs.lookup(dialect.encoding).name in _NOT_OF_FILES:
             return False
