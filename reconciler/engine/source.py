@@ -18,10 +18,11 @@ class Source:
         self._path = path
         self._dialect = dialect
         try:
+            beginning = self._beginning()
             self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by close()
         except OSError as error:
             raise self._unreadable(error) from error
-        self._decoder = dialect.decoder(self._beginning())
+        self._decoder = dialect.decoder(beginning)
         self.position = 0
 
     def close(self) -> None:

@@ -122,6 +122,13 @@ def test_a_row_that_does_not_fit_the_header_is_found_by_its_line(tmp_path: Path,
     assert (line, reason) in values(tmp_path, content, rows=10_000)
 
 
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs Linux's /proc")
+def test_a_file_that_cannot_be_read_is_a_sentence() -> None:
+    with pytest.raises(ScoringError) as caught:
+        CsvIntake(Path("/proc/self/mem"), Dialect(), threading.Event().is_set)
+    assert caught.value.detail == "/proc/self/mem: Input/output error."
+
+
 def test_a_row_of_some_megabytes_is_read(tmp_path: Path) -> None:
     long = "x,\n" * BLOCK
     assert values(tmp_path, f'a,b\n1,2\n3,"{long}"\n4,5\n'.encode()) == [("1", "2"), ("3", long), ("4", "5")]
