@@ -1,13 +1,44 @@
 """The embedded service as the scorer of a workspace. The rule here: the one seam where the tool meets the service and its engine."""
 
-from collections.abc import AsyncIterator, Mapping
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from reconciler.api.client import Client
+from reconciler.errors import Refused
 from reconciler.fingerprint import short_id
 
+if TYPE_CHECKING:
+    from reconciler.engine.job import Tolerance
+
+Number = TypeVar("Number", int, float)
+
 SERVED_TYPES = frozenset({"localFile"})
+
+
+_SETTINGS = ("RECONCILER_FAILED_ROWS", "RECONCILER_FAILED_SHARE")
+
+
+def tolerance(environment: Mapping[str, str]) -> "Tolerance":
+    """How many rows of a job may fail before abort_on_error ends it, as the environment says. Raises Refused."""
+    from reconciler.engine.job import TOLERANCE
+
+    rows, share = (environment.get(name, "").strip() for name in _SETTINGS)
+    with_rows = replace(TOLERANCE, rows=_within(_SETTINGS[0], rows, int, sys.maxsize)) if rows else TOLERANCE
+    return replace(with_rows, share=_within(_SETTINGS[1], share, float, 1)) if share else with_rows
+
+
+def _within(name: str, text: str, kind: Callable[[str], Number], most: int) -> Number:
+    try:
+        if 0 <= (number := kind(text)) <= most:
+            return number
+    except ValueError:
+        pass
+    raise Refused(f"{name} is not a number that it can be", f"It is {text!r}. Give a whole number of rows from 0 on, or a share from 0 to 1.")
 
 
 def deployment_id(folder: str) -> str:
@@ -23,6 +54,6 @@ async def embedded_client(root: Path, storage: Path, folders: Mapping[str, bool]
     from reconciler.service.service import Service
 
     registry = Registry(LocalDeployment(deployment_id(folder), folder, root / folder, is_trusted=trust) for folder, trust in folders.items())
-    with Service(storage, registry) as service:
+    with Service(storage, registry, tolerance=tolerance(os.environ)) as service:
         async with Client.for_app(create_app(service)) as client:
             yield client

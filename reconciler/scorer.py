@@ -14,7 +14,7 @@ from reconciler.project import Project
 def open_scorer(
     project: Project, endpoint: Mapping[str, Any] | None, folders: Mapping[str, bool], requests: int = 10, retry: Retry = PATIENT
 ) -> AbstractAsyncContextManager[Client]:
-    """`endpoint` are the raw settings, None for the embedded service over the model `folders`, each with its trust. Raises Refused without a token."""
+    """`endpoint` are the raw settings, None for the embedded service over `folders`, each with its trust. Raises Refused without a token."""
     if endpoint is not None:
         return Client(find_access(endpoint), requests=requests, retry=retry)
     storage = project.state.parent / f"{project.state.stem}.service" / project.workspace

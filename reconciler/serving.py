@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from reconciler.embedded import deployment_id
+from reconciler.embedded import deployment_id, tolerance
 from reconciler.errors import Refused
 
 if TYPE_CHECKING:
@@ -132,6 +132,7 @@ def serve(
         upload_patience=settings.patience,
         jobs_per_deployment=settings.jobs_per_deployment,
         schedules=True,
+        tolerance=tolerance(os.environ),
     )
     with service:
         # An upload has its own patience, and says so in its job: the other one must not be first.

@@ -18,7 +18,7 @@ ROOMS: dict[str, set[str]] = {
     "api": set(),
     "service": {"api.schema", "engine"},
     "plan": {"state"},
-    "embedded": {"api", "service"},
+    "embedded": {"api", "engine.job", "service"},
     "scorer": {"api", "embedded"},
     "settling": {"api", "apply", "scorer", "state", "wanted"},
     "serving": {"embedded", "service"},

@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 
 import numpy
+import pyarrow.csv
+import pyarrow.parquet
 import pytest
 from house import Reconciler, child, remote_jobs, run_bound_by_permissions
 
@@ -156,7 +158,7 @@ def test_an_undeclared_job_is_forgotten_and_its_history_stays(applied: Path, rec
 def test_one_failure_stops_no_other_job_and_is_retried_when_it_is_repaired(project: Path, reconciler: Reconciler) -> None:
     wine = Path("specs/data/wine.csv")
     right = wine.read_bytes()
-    wine.write_bytes(right + b"ragged,row\n")
+    wine.write_bytes(right + b'"never closed\n')
     said = reconciler("apply", "-auto-approve")
     assert said.code == 1
     assert "Apply incomplete: 3 scored, 1 failed, 0 unchanged." in said.out
@@ -165,6 +167,32 @@ def test_one_failure_stops_no_other_job_and_is_retried_when_it_is_repaired(proje
     assert planned(reconciler) == {"job.wine": ("submit", ["last run aborted"])}
     wine.write_bytes(right)
     assert reconciler("apply", "-auto-approve").code == 0
+    assert reconciler("plan").out == NO_CHANGES
+
+
+def test_a_row_that_fails_is_a_warning_and_is_named_where_the_warning_says(project: Path, reconciler: Reconciler) -> None:
+    wine = Path("specs/data/wine.csv")
+    wine.write_bytes(wine.read_bytes() + b"ragged,row\n")
+    said = reconciler("apply", "-auto-approve")
+    assert (said.code, "Apply complete! 4 scored, 0 failed, 0 unchanged." in said.out) == (0, True)
+    told = " ".join(said.err.split())
+    assert "Warning: Some rows were not scored with job.wine" in told
+    assert "Row not scored: line 180: the row has 2 fields where the header has 14 fields 1 of 179 rows were not scored" in told
+    rejects = Path(told.partition("with its reason, in ")[2].split()[0])
+    assert rejects.read_text().splitlines()[1:] == ['180,,the row has 2 fields where the header has 14 fields,"ragged,row"']
+    run = json.loads(reconciler("state", "show", "wine", "-json").out)
+    assert (run["scored_rows"], run["failed_rows"], run["skipped_rows"]) == (178, 1, 0)
+    assert len(Path("state/predictions/wine.csv").read_text().splitlines()) == 180
+    assert reconciler("plan").out == NO_CHANGES
+
+
+def test_a_job_reads_and_writes_parquet_by_the_names_of_its_files(project: Path, reconciler: Reconciler) -> None:
+    pyarrow.parquet.write_table(pyarrow.csv.read_csv("specs/data/wine.csv"), "specs/data/wine.parquet")
+    edit(JOBS, "file: specs/data/wine.csv", "file: specs/data/wine.parquet")
+    edit(JOBS, "outputs}/wine.csv", "outputs}/wine.parquet")
+    assert reconciler("apply", "-auto-approve").code == 0
+    table = pyarrow.parquet.read_table("state/predictions/wine.parquet")
+    assert (table.num_rows, str(table.schema.field("alcohol").type)) == (178, "double")
     assert reconciler("plan").out == NO_CHANGES
 
 

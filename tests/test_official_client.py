@@ -557,7 +557,7 @@ def test_a_download_that_is_not_there_is_absent_and_not_empty(served):
 
 
 def test_a_job_that_goes_wrong_is_aborted_so_that_waiting_ends(served, wine, wines):
-    job = Job.score(wine, {"type": "localFile", "file": io.BytesIO(wines.read_bytes() + b"ragged,row\n")})
+    job = Job.score(wine, {"type": "localFile", "file": io.BytesIO(wines.read_bytes() + b'"open\n')})
     served.until(job.id, "ABORTED")
     with pytest.raises(AsyncProcessUnsuccessfulError):
         job.wait_for_completion()
@@ -569,7 +569,7 @@ def test_a_job_that_goes_wrong_is_aborted_so_that_waiting_ends(served, wine, win
 BAD_FILES = [
     pytest.param(b"bottle_id,alcohol\nB-001,14.23\n", "lacks malic_acid", id="columns are missing"),
     pytest.param("größe\nübel\n".encode(), "lacks alcohol", id="another table"),
-    pytest.param(None, "line 180", id="a row is ragged"),
+    pytest.param(None, "line 180", id="a quote is open"),
     pytest.param("alcohol,hue\n1,2\nübel,3\n".encode("latin-1"), "is not utf-8: byte 16", id="another encoding"),
     pytest.param(b"\n\n\n\n", "is empty", id="no rows"),
 ]
@@ -578,7 +578,7 @@ BAD_FILES = [
 @pytest.mark.parametrize(("content", "reason"), BAD_FILES)
 @upload_fails
 def test_a_bad_file_ends_a_download_that_has_begun_with_the_reason(wire, wine, wines, output, content, reason):
-    held = Held(content or wines.read_bytes() + b"ragged,row\n")
+    held = Held(content or wines.read_bytes() + b'"open\n')
     with ThreadPoolExecutor(1) as pool:
         scoring = pool.submit(Job.score_to_file, wine, held, str(output))
         awaited(wire.is_downloading)
@@ -590,7 +590,7 @@ def test_a_bad_file_ends_a_download_that_has_begun_with_the_reason(wire, wine, w
 @pytest.mark.parametrize(("content", "reason"), [*BAD_FILES, pytest.param(b"", "is empty", id="no bytes")])
 @upload_fails
 def test_a_bad_file_ends_score_to_file_with_the_reason(wine, wines, output, content, reason):
-    rows = wines.read_bytes() + b"ragged,row\n" if content is None else content
+    rows = wines.read_bytes() + b'"open\n' if content is None else content
     # ClientError: the job ended between the client's look at it and its download.
     with pytest.raises((RuntimeError, ClientError), match=f"was aborted: .*{reason}"):
         Job.score_to_file(wine, io.BytesIO(rows), str(output))

@@ -13,6 +13,7 @@ from reconciler.apply.provenance import Provenance, new_run_id
 from reconciler.apply.request import output_place
 from reconciler.apply.runner import Runner
 from reconciler.apply.tracking import Timeouts
+from reconciler.diagnostic import Diagnostic
 from reconciler.errors import InDoubt, Refused, ScoringError, ServiceError, UploadCut
 from reconciler.plan.action import SCORES, Action
 from reconciler.plan.plan import Change, Fingerprint, Plan, Side
@@ -70,7 +71,9 @@ class Doer:
         self.runner.listen(Started(change.address, change.action))
         outcome, run = await self._by_action(change)
         ended = Ended(change.address, change.action, outcome, time.monotonic() - began)
-        return ended if run is None else replace(ended, job_id=run.job_id, output=run.output, rows=run.scored_rows)
+        if run is None:
+            return ended
+        return replace(ended, job_id=run.job_id, output=run.output, rows=run.scored_rows, diagnostic=_warning(run))
 
     async def _by_action(self, change: Change) -> tuple[Outcome, Run | None]:
         store, workspace = self.runner.store, self.plan.workspace
@@ -179,6 +182,13 @@ class Doer:
             output=output_place(after.spec),
             **vars(self.provenance),
         )
+
+
+def _warning(run: Run) -> Diagnostic | None:
+    """That some rows of a run that was delivered have no prediction."""
+    if not run.failed_rows:
+        return None
+    return Diagnostic("Some rows were not scored", run.status_details or "", address=run.address, severity="warning")
 
 
 def _is_current(before: Side, fingerprint: Fingerprint, seen: Seen) -> bool:

@@ -21,7 +21,9 @@ class Staged(NamedTuple):
 
 
 def staging_path(final: Path, run_id: str) -> Path:
-    return final.with_name(f".{final.name}.{run_id}.part")
+    # The scorer tells Parquet from CSV by the suffix, so that stays the last one.
+    suffix = final.suffix if final.suffix.lower() == ".parquet" else ""
+    return final.with_name(f".{final.name}.{run_id}.part{suffix}")
 
 
 def prepare(staging: Path) -> None:

@@ -55,7 +55,7 @@ class Noted:
 
 @dataclass(frozen=True)
 class Ended:
-    """The last event of an address. `diagnostic` says why it failed or was skipped."""
+    """The last event of an address. `diagnostic` says why it failed or was skipped, or what is to be known although it was scored."""
 
     address: str
     action: Action

@@ -16,7 +16,7 @@ from reconciler.apply.adoption import Adoption
 from reconciler.apply.deliver import deliver, discard, prepare
 from reconciler.apply.event import Listener, Submitted
 from reconciler.apply.grace import ended, in_thread
-from reconciler.apply.request import downloads
+from reconciler.apply.request import as_written, downloads
 from reconciler.apply.tracking import IsSame, Timeouts, Tracking
 from reconciler.apply.transfer import download
 from reconciler.apply.watch import Watch
@@ -33,6 +33,8 @@ _LOOKS = 4
 _SUBMISSIONS = 5
 # How long an interrupt waits for the answer of a submission that is on its way.
 _LAST_ANSWER_S = 1.5
+# Of the rows that failed, as many are named in a run's details.
+_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ class Runner:
         facts: dict[str, Any] = {"scored_rows": job.scored_rows, "failed_rows": job.failed_rows, "skipped_rows": job.skipped_rows}
         if staged is not None:
             facts |= {"output_digest": staged.digest, "output_bytes": staged.size}
-        return self.store.move(run, Status.SCORED, status_details=job.status_details, **facts)
+        return self.store.move(run, Status.SCORED, status_details=as_written(_told(job), self.root), **facts)
 
     # Delivering
 
@@ -196,6 +198,14 @@ class Runner:
         if run.staging:
             with suppress(DeliveryError):  # what cannot be removed is in nobody's way
                 discard(self.root / run.staging)
+
+
+def _told(job: Job) -> str:
+    """What the service says about the job; of one with rows that failed also which, the first few of them."""
+    if not job.failed_rows:
+        return job.status_details
+    failures = [entry for entry in job.logs if not entry.startswith("Job ")]
+    return "\n".join([*failures[:-1][:_NAMED], *failures[-1:]]) or job.status_details
 
 
 def _is_certain(run: Run, error: ReconcilerError) -> bool:

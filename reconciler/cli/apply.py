@@ -101,7 +101,7 @@ def _do(plan: Plan, session: Session, manner: "Manner") -> int:
     with _terminable(), progress(session, len(plan.changes)) as listen:
         ended = apply_plan(session.project, plan, listen, manner=manner) if plan.changes else []
     give(tally_text(ended, plan.unchanged, session.out), nl=False)
-    return 1 if any(item.diagnostic for item in ended) else 0
+    return 1 if any(item.diagnostic and item.diagnostic.severity == "error" for item in ended) else 0
 
 
 def _ask(plan: Plan, session: Session) -> None:

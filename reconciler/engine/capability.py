@@ -8,6 +8,11 @@ from reconciler.options import Options
 
 SERVED = frozenset(
     {
+        "pinned_model_id",
+        "num_concurrent",
+        "chunk_size",
+        "abort_on_error",
+        "disable_row_level_error_handling",
         "csv_settings",
         "passthrough_columns",
         "passthrough_columns_set",
@@ -16,6 +21,7 @@ SERVED = frozenset(
         "include_probabilities",
         "include_probabilities_classes",
         "prediction_threshold",
+        "prediction_warning_enabled",
         "max_explanations",
         "threshold_high",
         "threshold_low",
@@ -24,10 +30,7 @@ SERVED = frozenset(
 
 # Accepted, because they cannot change the output here; with the reason.
 WITHOUT_EFFECT = {
-    "num_concurrent": "requests in parallel: the engine uses the cores of this machine",
-    "chunk_size": "the size of a request: the engine reads blocks of its own size",
     "skip_drift_tracking": "the embedded service tracks no drift, so there is nothing to skip",
-    "disable_row_level_error_handling": "no chunk is tried again row by row: the first bad row ends the job",
 }
 
 _CLASSES = "The embedded engine explains regression and binary models, and the classes of no model yet; leave this out, or score on DataRobot."
@@ -35,10 +38,7 @@ _MONITORING = "The embedded engine scores and does not monitor; leave this out, 
 
 # Refused unless they have the API's default.
 REFUSED = {
-    "pinned_model_id": "A local deployment has one model; leave pinned_model_id out, or point the deployment to the folder of that model.",
     "batch_job_type": "The embedded engine runs prediction jobs only; run a monitoring job on DataRobot.",
-    "abort_on_error": "The embedded engine ends the job at the first bad row; it cannot count bad rows and go on yet.",
-    "prediction_warning_enabled": "The embedded engine has no prediction warnings; leave this out, or score on DataRobot.",
     "max_ngram_explanations": "The embedded engine explains whole features, not the words of a text; leave this out, or score on DataRobot.",
     "explanation_algorithm": "The embedded engine explains with SHAP only, as the model's library computes it; write shap, or score on DataRobot.",
     "explanation_class_names": _CLASSES,
@@ -54,7 +54,6 @@ REFUSED = {
 
 # Values other than the default that ask for nothing, or for what the engine does anyway.
 _NOTHING_ASKED: dict[str, tuple[object, ...]] = {
-    "prediction_warning_enabled": (False,),
     "max_ngram_explanations": (0,),
     "explanation_algorithm": ("shap",),
 }
@@ -74,6 +73,12 @@ _MISFITS: tuple[tuple[str, frozenset[str], Callable[[Options], bool], str], ...]
         "This kind of model has no classes; leave include_probabilities_classes out.",
     ),
     (
+        "prediction_warning_enabled",
+        frozenset({"Binary", "Multiclass"}),
+        lambda options: bool(options.prediction_warning_enabled),
+        "Only a regression model has prediction warnings; leave prediction_warning_enabled out.",
+    ),
+    (
         "max_explanations",
         frozenset({"Multiclass", "Multilabel"}),
         lambda options: options.max_explanations > 0,
@@ -81,6 +86,10 @@ _MISFITS: tuple[tuple[str, frozenset[str], Callable[[Options], bool], str], ...]
     ),
 )
 
+UNLIMITED = (
+    "The model has no limits beyond which a prediction is an outlier. Add outlierLimits: {low: …, high: …} to inferenceModel in its "
+    "model-metadata.yaml, or leave prediction_warning_enabled out."
+)
 UNEXPLAINED = "Only LightGBM models can be explained here: ONNX Runtime does not say what each feature adds. Leave max_explanations out."
 
 
@@ -99,6 +108,8 @@ def model_refusals(options: Options, metadata: Metadata) -> Iterator[tuple[str, 
     yield from refusals(options, metadata.target_type)
     if options.max_explanations and not metadata.is_explained:
         yield "max_explanations", UNEXPLAINED
+    if options.prediction_warning_enabled and metadata.target_type == "Regression" and metadata.outlier_limits is None:
+        yield "prediction_warning_enabled", UNLIMITED
 
 
 def _is_asked(options: Options, field: str) -> bool:

@@ -7,24 +7,49 @@ from reconciler.options import Options
 
 
 @dataclass(frozen=True)
+class Tolerance:
+    """How many rows may fail before `abort_on_error` ends a job: `rows` in any case, and the `share` of those read so far in a long job."""
+
+    rows: int = 100
+    share: float = 0.1
+
+    def is_exceeded(self, failed: int, rows: int) -> bool:
+        return failed > self.rows and failed > self.share * rows
+
+
+TOLERANCE = Tolerance()
+
+
+@dataclass(frozen=True)
 class ScoringJob:
-    """`folder` holds the model, `intake` the rows; `output` is created, or emptied if it exists."""
+    """`folder` holds the model, `intake` the rows; `output` is created, or emptied if it exists.
+
+    Every row that fails is named in `rejects`, a file that exists only if there is one; by default it lies beside the output.
+    """
 
     folder: Path
     intake: Path
     output: Path
     options: Options
+    rejects: Path | None = None
+    tolerance: Tolerance = TOLERANCE
     is_trusted: bool = False  # whether code in the folder may run
+
+    @property
+    def rejects_file(self) -> Path:
+        return self.rejects or self.output.with_name(f"{self.output.name}.rejects.csv")
 
 
 @dataclass(frozen=True)
 class Progress:
-    """`rows` are those written; `bytes_read` runs up to 33 MB ahead of them, for the reader looks ahead."""
+    """`rows` are those written, with the `failed` ones, of which the first few are `named`; `bytes_read` runs some MB ahead of them."""
 
     rows: int
     bytes_read: int
     bytes_total: int
     bytes_written: int
+    failed: int = 0
+    named: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

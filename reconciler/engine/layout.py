@@ -1,23 +1,47 @@
-"""Which columns the output has, in which order, under which names. The rule here: all of it is settled before the first row is read."""
+"""Which columns the output has, in which order, under which names. The rule here: all of it is settled before the first row is read.
 
+A row that failed has what is passed through and its status, and nothing else.
+"""
+
+import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from reconciler.engine.csv_text import constant
 from reconciler.engine.explanations import explanation_names
 from reconciler.engine.metadata import Metadata
 from reconciler.engine.predictions import Column, prediction_columns
 from reconciler.errors import ScoringError
 from reconciler.options import Options
 
+# The explanations' columns whose cells are numbers. A qualitative strength is none.
+_NUMBERS = re.compile(r"_\d+_STRENGTH$|SHAP_(BASE_VALUE|REMAINING_TOTAL)$")
 
-def output_columns(metadata: Metadata, options: Options, header: Sequence[str]) -> list[Column]:
+
+@dataclass(frozen=True)
+class Status:
+    """`OK`, or why the row failed."""
+
+    name: str = "prediction_status"
+
+
+@dataclass(frozen=True)
+class Passed:
+    """A column of the intake, as the intake has it."""
+
+    name: str
+    source: str
+
+
+AnyColumn = Column | Status | Passed
+
+
+def output_columns(metadata: Metadata, options: Options, header: Sequence[str]) -> list[AnyColumn]:
     """Predictions, the status, explanations, the columns passed through; then renamed. Raises ScoringError for what the intake cannot give."""
-    columns = prediction_columns(metadata, options)
+    columns: list[AnyColumn] = [*prediction_columns(metadata, options)]
     if options.include_prediction_status:
-        columns.append(Column("prediction_status", lambda scored: constant("OK", scored.rows.num_rows)))
+        columns.append(Status())
     columns += [_explanation(place, name) for place, name in enumerate(explanation_names(options))]
-    columns += [_passed_through(name) for name in passthrough(options, header)]
+    columns += [Passed(name, source=name) for name in passthrough(options, header)]
     _check_names(columns, "Leave it out of passthrough_columns, or rename it in the intake.")
     columns = _remapped(columns, options)
     _check_names(columns, "Correct column_names_remapping.")
@@ -37,19 +61,15 @@ def passthrough(options: Options, header: Sequence[str]) -> Sequence[str]:
 
 
 def _explanation(place: int, name: str) -> Column:
-    return Column(name, lambda scored: scored.explanations[place])
+    return Column(name, lambda scored: scored.explanations[place], is_number=bool(_NUMBERS.search(name)))
 
 
-def _passed_through(name: str) -> Column:
-    return Column(name, lambda scored: scored.rows.column(name))
-
-
-def _remapped(columns: Sequence[Column], options: Options) -> list[Column]:
+def _remapped(columns: Sequence[AnyColumn], options: Options) -> list[AnyColumn]:
     renamed = [(column, options.column_names_remapping.get(column.name, column.name)) for column in columns]
     return [replace(column, name=name) for column, name in renamed if name is not None]
 
 
-def _check_names(columns: Sequence[Column], advice: str) -> None:
+def _check_names(columns: Sequence[AnyColumn], advice: str) -> None:
     names = [column.name for column in columns]
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise ScoringError("Columns of the output have the same name", f"The output would have {', '.join(repeated)} more than once. {advice}")

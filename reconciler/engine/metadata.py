@@ -4,6 +4,7 @@ The convention is DataRobot's for custom models: `model-metadata.yaml` beside on
 in its MLmodel.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +47,7 @@ class Metadata:
     feature_names: tuple[str, ...] = ()
     column_types: Mapping[str, str] = field(default_factory=dict)
     is_trusted: bool = False
+    outlier_limits: tuple[float, float] | None = None  # a regression model's predictions below or above are outliers
 
     @property
     def positive_label(self) -> str:
@@ -81,6 +83,7 @@ def read_metadata(folder: Path, *, is_trusted: bool = False) -> Metadata:
         feature_names=_names(folder, model, "feature_names") or tuple(artifact.types),
         column_types=artifact.types,
         is_trusted=is_trusted,
+        outlier_limits=_outlier_limits(folder, model, target_type),
     )
     _check_family(folder, metadata)
     return metadata
@@ -170,6 +173,24 @@ def _check_family(folder: Path, metadata: Metadata) -> None:
             "If you know whose it is, say so in the specs, as deployments: {NAME: {local: {model: FOLDER, trust: true}}}."
         )
         raise ModelError("The model is not trusted", detail)
+
+
+def _outlier_limits(folder: Path, model: Mapping[str, Any], target_type: str) -> tuple[float, float] | None:
+    """`outlierLimits: {low: 25, high: 350}`; one of the two may be left out."""
+    written = model.get("outlierLimits")
+    if written is None:
+        return None
+    if target_type != "Regression":
+        raise _invalid(folder, "outlierLimits are for regression models only")
+    if not isinstance(written, Mapping) or not written or not set(written) <= {"low", "high"}:
+        raise _invalid(folder, "outlierLimits must be a mapping with low, high or both")
+    try:
+        low, high = float(written.get("low", "-inf")), float(written.get("high", "inf"))
+    except (TypeError, ValueError):
+        low, high = math.nan, math.nan
+    if not low < high:
+        raise _invalid(folder, "outlierLimits must be numbers, low below high")
+    return low, high
 
 
 def _invalid(folder: Path, what: str) -> ModelError:

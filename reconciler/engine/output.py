@@ -1,45 +1,123 @@
 """The scored file. The rule here: what `finish` returned is on the disk."""
 
-import codecs
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol, TypeVar
 
+import pyarrow as pa
+
+from reconciler.engine.csv_text import header_line, lines
 from reconciler.engine.dialect import Dialect
+from reconciler.engine.failure import Fault
+from reconciler.engine.intake import Intake
+from reconciler.engine.layout import AnyColumn, Passed, Status
+from reconciler.engine.parquet import SUFFIX, ParquetOutput
+from reconciler.engine.predictions import Column
+from reconciler.engine.text import texts
 from reconciler.errors import ScoringError
 
+Block = TypeVar("Block")
+Content = TypeVar("Content", contravariant=True)
 
-class Output:
-    """Takes UTF-8 and writes the job's encoding."""
 
-    def __init__(self, path: Path, dialect: Dialect) -> None:
+class Output(Protocol[Content]):
+    @property
+    def bytes_written(self) -> int: ...
+
+    def __enter__(self) -> "Output[Content]": ...
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+    def write(self, content: Content) -> None: ...
+    def finish(self) -> None: ...
+
+
+class Form(Protocol[Block]):
+    """How the cells of some rows become a block of the output; called in several threads at once."""
+
+    def block(self, cells: Sequence[pa.Array]) -> Block: ...
+
+    def cleaned(self, cells: Sequence[pa.Array]) -> tuple[list[pa.Array], dict[int, Fault]]:
+        """The cells without what this form cannot write, and the rows that hold it."""
+
+    def writable(self, text: str) -> str:
+        """A sentence of ours, so that it can be written."""
+
+    def open(self, path: Path) -> Output[Block]: ...
+
+
+def form(path: Path, columns: Sequence[AnyColumn], intake: Intake, dialect: Dialect) -> "Form[bytes] | Form[pa.RecordBatch]":
+    """By the output's name: Parquet if it ends so, else CSV. Raises ScoringError for names that cannot be written."""
+    if path.suffix.lower() == SUFFIX:
+        return ParquetForm(columns, intake)
+    return CsvForm([column.name for column in columns], dialect)
+
+
+class CsvForm:
+    def __init__(self, names: Sequence[str], dialect: Dialect) -> None:
+        self._names = names
+        self._dialect = dialect
+        text = header_line(names, dialect).decode()
+        try:
+            self._header = dialect.bom + text.encode(dialect.codec)
+        except UnicodeEncodeError as error:
+            detail = (
+                f"{dialect.encoding} has no {_character(error)}, which a class label, the target's name or a column name holds. "
+                "Choose another csv_settings.encoding, or rename it."
+            )
+            raise ScoringError("The output cannot be encoded", detail) from error
+
+    def block(self, cells: Sequence[pa.Array]) -> bytes:
+        content = lines([texts(column) for column in cells], self._dialect)
+        return content if self._dialect.is_utf8 else self._encoded(content)
+
+    def cleaned(self, cells: Sequence[pa.Array]) -> tuple[list[pa.Array], dict[int, Fault]]:
+        faults: dict[int, Fault] = {}
+        return [self._cleaned(name, texts(column), faults) for name, column in zip(self._names, cells, strict=True)], faults
+
+    def writable(self, text: str) -> str:
+        return text.encode(self._dialect.codec, "backslashreplace").decode(self._dialect.codec)
+
+    def open(self, path: Path) -> "CsvOutput":
+        return CsvOutput(path, self._header)
+
+    def _encoded(self, content: bytes) -> bytes:
+        return content if self._dialect.has_ascii and content.isascii() else content.decode().encode(self._dialect.codec)
+
+    def _cleaned(self, name: str, column: pa.Array, faults: dict[int, Fault]) -> pa.Array:
+        values = column.to_pylist()
+        for place, text in enumerate(values):
+            try:
+                (text or "").encode(self._dialect.codec)
+            except UnicodeEncodeError as error:
+                values[place] = None
+                faults.setdefault(place, Fault(f"{self._dialect.encoding} has no {_character(error)}, so the row cannot be written", name))
+        return pa.array(values, pa.string())
+
+
+class CsvOutput:
+    """Takes text that is encoded; the header is written at once."""
+
+    def __init__(self, path: Path, header: bytes) -> None:
         self.path = path
         self.bytes_written = 0
-        self._dialect = dialect
-        self._encoder = codecs.getincrementalencoder(dialect.encoding)("strict")
         try:
             self._file = open(path, "wb", buffering=0)  # noqa: SIM115 - closed on leaving the context
         except OSError as error:
             raise self._unwritable(error) from error
+        try:
+            self.write(header)
+        except BaseException:
+            self._file.close()
+            raise
 
-    def __enter__(self) -> "Output":
+    def __enter__(self) -> "CsvOutput":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._file.close()
 
-    def write(self, text: bytes) -> None:
-        self._put(text if self._dialect.is_utf8 else self._encoded(text.decode()))
-
-    def finish(self) -> None:
-        if not self._dialect.is_utf8:
-            self._put(self._encoder.encode("", True))
-        try:
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise self._unwritable(error) from error
-
-    def _put(self, content: bytes) -> None:
+    def write(self, content: bytes) -> None:
         rest = memoryview(content)
         try:
             while rest:
@@ -48,16 +126,45 @@ class Output:
             raise self._unwritable(error) from error
         self.bytes_written += len(content)
 
-    def _encoded(self, text: str) -> bytes:
+    def finish(self) -> None:
         try:
-            return self._encoder.encode(text)
-        except UnicodeEncodeError as error:
-            character = error.object[error.start]
-            detail = (
-                f"{self._dialect.encoding} has no {character!r} (U+{ord(character):04X}), which a class label, the target's name or a "
-                "column name holds. Choose another csv_settings.encoding, or rename it."
-            )
-            raise ScoringError("The output cannot be encoded", detail) from error
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     def _unwritable(self, error: OSError) -> ScoringError:
         return ScoringError("The output cannot be written", f"{self.path}: {error.strerror or error}.")
+
+
+class ParquetForm:
+    def __init__(self, columns: Sequence[AnyColumn], intake: Intake) -> None:
+        kinds = dict(zip(intake.header, intake.types, strict=True))
+        self._schema = pa.schema([(column.name, _kind(column, kinds)) for column in columns])
+
+    def block(self, cells: Sequence[pa.Array]) -> pa.RecordBatch:
+        arrays = [column if column.type == field.type else column.cast(field.type) for column, field in zip(cells, self._schema, strict=True)]
+        return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+
+    def cleaned(self, cells: Sequence[pa.Array]) -> tuple[list[pa.Array], dict[int, Fault]]:
+        return list(cells), {}
+
+    def writable(self, text: str) -> str:
+        return text
+
+    def open(self, path: Path) -> ParquetOutput:
+        return ParquetOutput(path, self._schema)
+
+
+def _kind(column: AnyColumn, kinds: dict[str, pa.DataType]) -> pa.DataType:
+    match column:
+        case Passed():
+            return kinds[column.source]
+        case Column(is_number=True):
+            return pa.float64()
+        case Column() | Status():
+            return pa.string()
+
+
+def _character(error: UnicodeEncodeError) -> str:
+    character = error.object[error.start]
+    return f"{character!r} (U+{ord(character):04X})"

@@ -1,7 +1,7 @@
 """The prediction columns of the scored file. The rule here: names, order and meaning are those of the API's output schema."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +16,7 @@ from reconciler.options import Options
 # float32 models leave the unit interval by a rounding error.
 _ROUNDING = 1e-6
 _OF_PROBABILITIES = frozenset({"Binary", "Multiclass", "Multilabel", "Clustering"})
+_TRUTH = pa.array(["False", "True"])
 
 
 @dataclass(frozen=True)
@@ -33,24 +34,25 @@ class Column:
 
     name: str
     cells: Callable[[Scored], pa.Array]
+    is_number: bool = False  # its cells are texts of doubles
 
 
 def prediction_columns(metadata: Metadata, options: Options) -> list[Column]:
     return _COLUMNS[metadata.target_type](metadata, options)
 
 
-def first_impossible(scores: Scores, metadata: Metadata) -> int | None:
-    """The first row whose scores are no prediction: not finite, or no probability where one is due."""
+def are_possible(scores: Scores, metadata: Metadata) -> NDArray[np.bool_]:
+    """For each row, whether its scores are a prediction: finite, and probabilities where these are due."""
     table = scores.reshape(len(scores), -1)
     possible = np.isfinite(table) if metadata.target_type != "TextGeneration" else table != None  # noqa: E711 - of each
     if metadata.target_type in _OF_PROBABILITIES:
         possible &= (table >= -_ROUNDING) & (table <= 1 + _ROUNDING)
-    wrong = np.flatnonzero(~possible.all(axis=1))
-    return int(wrong[0]) if len(wrong) else None
+    return np.asarray(possible.all(axis=1))
 
 
 def _regression(metadata: Metadata, options: Options) -> list[Column]:
-    return [Column(f"{metadata.target_name}_PREDICTION", lambda scored: number_text(scored.scores))]
+    predictions = Column(f"{metadata.target_name}_PREDICTION", lambda scored: number_text(scored.scores), is_number=True)
+    return [predictions, *([_warning(metadata)] if options.prediction_warning_enabled else [])]
 
 
 def _binary(metadata: Metadata, options: Options) -> list[Column]:
@@ -63,7 +65,7 @@ def _binary(metadata: Metadata, options: Options) -> list[Column]:
     return [
         *_class_columns(metadata, options, probabilities),
         Column(f"{metadata.target_name}_PREDICTION", lambda scored: _labels(metadata, np.where(scored.scores >= threshold, 0, 1))),
-        _constant_column("THRESHOLD", threshold_text),
+        replace(_constant_column("THRESHOLD", threshold_text), is_number=True),
         _constant_column("POSITIVE_CLASS", metadata.positive_label),
     ]
 
@@ -127,7 +129,13 @@ def _class_columns(metadata: Metadata, options: Options, probabilities: dict[str
     wanted = [metadata.class_labels[place] for place in _wanted_places(metadata, options)]
     if not options.include_probabilities:
         return []
-    return [Column(f"{metadata.target_name}_{label}_PREDICTION", cells) for label, cells in probabilities.items() if label in wanted]
+    return [Column(f"{metadata.target_name}_{label}_PREDICTION", cells, is_number=True) for label, cells in probabilities.items() if label in wanted]
+
+
+def _warning(metadata: Metadata) -> Column:
+    """Whether a prediction lies outside of the limits that the metadata give."""
+    low, high = metadata.outlier_limits or (-np.inf, np.inf)
+    return Column("IS_OUTLIER_PREDICTION", lambda scored: _TRUTH.take(pa.array(((scored.scores < low) | (scored.scores > high)).astype(np.intp))))
 
 
 def _wanted_places(metadata: Metadata, options: Options) -> list[int]:

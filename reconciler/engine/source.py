@@ -1,93 +1,70 @@
-"""The intake's text as a stream of UTF-8 blocks, the form Arrow reads. The rule here: what is not text in the job's encoding never gets past."""
+"""The intake's text as a stream of blocks in UTF-8. The rule here: what is not text in the job's encoding never gets past."""
 
-import codecs
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from pathlib import Path
 
+from reconciler.engine.ahead import ahead
 from reconciler.engine.dialect import BOM, Dialect
 from reconciler.errors import ScoringError
 
-# Also the longest row there can be. Arrow reads up to 32 blocks ahead, so a larger one costs memory (4 MB: 170 MB more) and gains no time.
 BLOCK = 1 << 20
-# What one byte of another encoding can become in UTF-8.
-_GROWTH = 4
 
 
 class Source:
-    """A file object for Arrow: text without BOM and leading blank lines, always ending in a line end, followed by `tail`."""
+    """A file. Raises ScoringError at once when it cannot be opened, and in `blocks` for what it holds."""
 
-    def __init__(self, path: Path, dialect: Dialect, tail: bytes) -> None:
+    def __init__(self, path: Path, dialect: Dialect) -> None:
         self._path = path
         self._dialect = dialect
-        self._tail = tail
         try:
-            self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by close(), which Arrow calls as well
+            beginning = self._beginning()
+            self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by close()
         except OSError as error:
             raise self._unreadable(error) from error
-        self._decoder = codecs.getincrementaldecoder(dialect.encoding)("strict")
-        self._blocks = self._text()
+        self._decoder = dialect.decoder(beginning)
         self.position = 0
-
-    @property
-    def closed(self) -> bool:
-        return self._file.closed
 
     def close(self) -> None:
         self._file.close()
 
-    def readable(self) -> bool:
-        return True
+    def blocks(self, is_halted: Callable[[], bool]) -> Generator[bytes, None, None]:
+        """The file's text without its BOM, cut anywhere; no block is empty. Another encoding is decoded in a thread of its own."""
+        encoded = self._encoded()
+        with closing(encoded if self._dialect.is_utf8 else ahead(encoded, is_halted)) as blocks:
+            for number, block in enumerate(blocks):
+                if b"\0" in block:
+                    detail = f"{self._path}: {self._nul_place()}. Remove it, or set csv_settings.encoding."
+                    raise ScoringError("The intake holds a NUL byte", detail)
+                if number > 0:
+                    yield block
+                elif begun := block.removeprefix(BOM.encode()):
+                    yield begun
 
-    def writable(self) -> bool:
-        return False
+    def _beginning(self) -> bytes:
+        with open(self._path, "rb") as file:
+            return file.read(4)
 
-    def seekable(self) -> bool:
-        return False
-
-    def read(self, size: int = BLOCK) -> bytes:
-        """The next block whatever `size` says: Arrow asks for its own block size, which is ours."""
-        return next(self._blocks, b"")
-
-    def _text(self) -> Iterator[bytes]:
-        # One block behind, so that the tail is part of the last one: Arrow takes a first block without a whole row for an empty file.
-        last = b""
-        for block in self._after_blank_lines():
-            if b"\0" in block:
-                raise ScoringError("The intake holds a NUL byte", f"{self._path}: {self._nul_place()}. Remove it, or set csv_settings.encoding.")
-            if last:
-                yield last
-            last = block
-        yield last + (b"" if last[-1:] in b"\r\n" else b"\n") + self._tail
-
-    def _after_blank_lines(self) -> Iterator[bytes]:
-        blocks = self._encoded()
-        for block in blocks:
-            if begun := block.removeprefix(BOM.encode()).lstrip(b"\r\n"):
-                yield begun
-                break
-        yield from blocks
-
-    def _encoded(self) -> Iterator[bytes]:
-        """The file's blocks in UTF-8, none of them empty."""
-        while raw := self._raw(BLOCK if self._dialect.is_utf8 else BLOCK // _GROWTH):
+    def _encoded(self) -> Generator[bytes, None, None]:
+        while raw := self._raw():
             self.position += len(raw)
             if block := self._checked(raw):
                 yield block
         if rest := self._decoded(b"", final=True).encode():
             yield rest
 
-    def _raw(self, size: int) -> bytes:
+    def _raw(self) -> bytes:
         try:
-            return self._file.read(size) or b""
+            return self._file.read(BLOCK) or b""
         except OSError as error:
             raise self._unreadable(error) from error
 
     def _checked(self, raw: bytes) -> bytes:
-        if not self._dialect.is_utf8:
-            return self._decoded(raw).encode()
-        if not (raw.isascii() and self._decoder.getstate()[0] == b""):
-            self._decoded(raw)
-        return raw
+        is_between = self._decoder.getstate()[0] == b""  # no half of a character is kept
+        if self._dialect.has_ascii and is_between and raw.isascii():
+            return raw
+        text = self._decoded(raw)
+        return raw if self._dialect.is_utf8 else text.encode()
 
     def _decoded(self, raw: bytes, final: bool = False) -> str:
         try:
@@ -107,6 +84,7 @@ class Source:
         return ScoringError("The intake is not in its encoding", f"{self._path}: {what}. Set csv_settings.encoding to the file's encoding.")
 
     def _nul_place(self) -> str:
-        with open(self._path, encoding=self._dialect.encoding, errors="replace", newline="") as file:
-            lines = iter(lambda: file.readline(BLOCK), "")
-            return next((f"line {number} holds it" for number, line in enumerate(lines, 1) if "\0" in line), "a line holds it")
+        """In the bytes: no other encoding than UTF-16 and UTF-32 has NULs for anything else."""
+        with open(self._path, "rb") as file:
+            lines = iter(lambda: file.readline(BLOCK), b"")
+            return next((f"line {number} holds it" for number, line in enumerate(lines, 1) if b"\0" in line), "a line holds it")

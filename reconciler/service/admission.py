@@ -40,7 +40,8 @@ def scorable_deployment(spec: dict[str, Any], registry: Registry) -> LocalDeploy
         metadata = registry.metadata(deployment)
     except ModelError as error:
         raise invalid([(("deploymentId",), sentence(error))]) from error
-    found = [((to_camel(name),), text) for name, text in model_refusals(JobSpec.model_validate(spec), metadata)]
+    found: list[Problem] = [((to_camel(name),), text) for name, text in model_refusals(JobSpec.model_validate(spec), metadata)]
+    found += _unpinned(spec.get("pinnedModelId"), deployment, registry)
     if found:
         raise invalid(found)
     return deployment
@@ -72,6 +73,15 @@ def check_places(spec: dict[str, Any], storage: Path) -> None:
 
 def sentence(error: ModelError) -> str:
     return f"{error.summary}: {error.detail}" if error.detail else error.summary
+
+
+def _unpinned(model_id: str | None, deployment: LocalDeployment, registry: Registry) -> Iterator[Problem]:
+    try:
+        sentence = registry.unpinned(deployment, model_id)
+    except OSError as error:
+        sentence = f"the model cannot be read: {error.strerror or error}"
+    if sentence:
+        yield ("pinnedModelId",), sentence
 
 
 def _unserved(body: dict[str, Any]) -> Iterator[Problem]:

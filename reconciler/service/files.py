@@ -2,11 +2,14 @@
 
 uploads/<id>.csv       a whole intake           uploads/<id>.new       one that is still coming
 uploads/<id>.parts/    an intake's parts        results/<id>.csv       an output, growing while its job is scored
+rejects/<id>.csv       the rows of a job that were not scored, if there are any
 """
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 
 from reconciler.disk import sync_folder
@@ -20,6 +23,7 @@ class Files:
     def __init__(self, storage: Path) -> None:
         self._uploads = storage / "uploads"
         self._results = storage / "results"
+        self._rejects = storage / "rejects"
         self._datasets = storage / "datasets"
 
     def prepare(self, kept: Iterable[Job]) -> None:
@@ -33,6 +37,7 @@ class Files:
             for path in folder.iterdir():
                 if path.name not in names:
                     remove(path)
+        self._rejects.mkdir(mode=0o700, exist_ok=True)
         for path in self._uploads.glob(f"*.parts/*{UNFINISHED}"):
             remove(path)
 
@@ -48,6 +53,14 @@ class Files:
     def result(self, job_id: str) -> Path:
         return self._results / f"{job_id}.csv"
 
+    def rejects(self, job_id: str) -> Path:
+        return self._rejects / f"{job_id}.csv"
+
+    def place_of_rejects(self, job: Job) -> str:
+        """As the job's log says it: a path for a caller whose files are ours, else where the operator finds it."""
+        path = self.rejects(job.id)
+        return str(path) if job.output_type == "fileSystem" else f"{path.parent.name}/{path.name} of the service's storage"
+
     def intake(self, job: Job) -> Path:
         if job.dataset_version_id:
             return self._datasets / f"{job.dataset_version_id}.csv"
@@ -59,6 +72,7 @@ class Files:
     def as_seen(self, job: Job, text: str) -> str:
         """A sentence about the job without the places of our files, which the caller never sees."""
         names = {self.upload(job.id): "the uploaded file", self.result(job.id): "the result", self._datasets: "datasets"}
+        names[self.rejects(job.id)] = self.place_of_rejects(job)
         for path, name in names.items():
             text = text.replace(str(path), name)
         return text
@@ -82,6 +96,14 @@ class Files:
     def remove(self, job_id: str) -> None:
         self.remove_upload(job_id)
         remove(self.result(job_id))
+        remove(self.rejects(job_id))
+
+    def remove_rejects(self, before: datetime) -> None:
+        """Those written before that time. A job whose rows and scores are files of the user's is not swept, so they go by their age."""
+        for path in self._rejects.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime < before.timestamp():
+                    remove(path)
 
 
 def remove(path: Path) -> None:

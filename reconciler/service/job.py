@@ -3,7 +3,7 @@
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -20,6 +20,8 @@ LINES = {
     "deleted": "Job abort requested by {user} at {time}",
     "aborted": "Job aborted at {time}",
     "requeued": "Job queued again at {time}: the service stopped while the job ran",
+    "failed": "Row not scored: {row}",
+    "rejects": "{failed} of {rows} rows were not scored; each is named, with its reason, in {place}",
     "died": "Job queued again at {time}: the service died while the job was scored",
 }
 
@@ -120,6 +122,14 @@ def deaths(job: Job) -> int:
     """How often the service died while it scored the job."""
     told = LINES["died"].partition("{time}")[2]
     return sum(entry.endswith(told) for entry in job.logs)
+
+
+def failures(counts: Counts, named: Sequence[str], place: str) -> tuple[str, ...]:
+    """What the log says about rows that failed, of which the first are `named`; nothing when none did."""
+    if not named:
+        return ()
+    rows = counts.scored_rows + counts.failed_rows + counts.skipped_rows
+    return (*(LINES["failed"].format(row=row) for row in named), LINES["rejects"].format(failed=counts.failed_rows, rows=rows, place=place))
 
 
 def line(event: str, time: datetime, **names: str) -> str:

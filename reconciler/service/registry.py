@@ -96,6 +96,12 @@ class Registry:
             deployed.append(moment.parsed(deployment.replacement.created))
         return Artifact(listing_digest(digests), max(deployed))
 
+    def unpinned(self, deployment: LocalDeployment, model_id: str | None) -> str | None:
+        """Why a job that is pinned to this model cannot be scored; None when it can. Raises OSError or ModelError as `artifact` does."""
+        if model_id is None or (served := self.artifact(deployment).model_id) == model_id:
+            return None
+        return f"deployment {deployment.id} serves the model {served}, and no other can be scored here; pin that one, or leave pinnedModelId out"
+
     def resource(self, deployment: LocalDeployment) -> dict[str, Any]:
         """The API's deployment resource; a folder that cannot be read is shown as `errored`, without a model."""
         try:

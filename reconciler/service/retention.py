@@ -49,6 +49,7 @@ class Sweeper:
             self._wake.wait(_INTERVAL)
 
     def sweep(self) -> None:
+        self._files.remove_rejects(self._clock() - self._retention)
         before = moment.rfc3339(self._clock() - self._retention)
         for job in self._store.stalled(before):
             self._store.cut_upload(job.id, STALLED)

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from reconciler.api.schema import request_core
-from reconciler.engine.job import Progress, ScoringJob, Tally
+from reconciler.engine.job import TOLERANCE, Progress, ScoringJob, Tally, Tolerance
 from reconciler.errors import ModelError, ServiceError
 from reconciler.fingerprint import value_digest
 from reconciler.identity import user
@@ -54,10 +54,13 @@ class Service:
         upload_limit: int | None = None,
         upload_patience: timedelta = timedelta(minutes=10),
         schedules: bool = False,
+        tolerance: Tolerance = TOLERANCE,
     ) -> None:
         """At most `workers` jobs are scored at once, of one deployment at most `jobs_per_deployment`; the others wait, oldest first.
 
         With `schedules`, enabled job definitions run by the clock.
+
+        `tolerance` says how many rows of a job may fail before `abortOnError` ends it.
 
         Files of jobs are kept for `retention`; an upload is at most `upload_limit` bytes, and may be silent for `upload_patience`.
         """
@@ -68,6 +71,7 @@ class Service:
         self._each = jobs_per_deployment
         self._score = score
         self._retention = retention
+        self._tolerance = tolerance
         self._limits = Limits(upload_limit, upload_patience)
         self._files = Files(storage)
         self._running: tuple[FolderLock, Store, Workers] | None = None
@@ -90,7 +94,7 @@ class Service:
             self.registry = self.registry.following(self._stores.replacements)
             undo.pop_all()
         self._sweeper = Sweeper(store, self._files, self.clock, self._retention)
-        workers = Workers(store, self._files, self.registry, self._score, self._count, self._sweeper.wake)
+        workers = Workers(store, self._files, self.registry, self._score, self._count, self._sweeper.wake, self._tolerance)
         workers.start()
         self._sweeper.start()
         self._transfers = Transfers(store, self._files, workers.notify, self._limits)

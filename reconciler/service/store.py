@@ -1,6 +1,7 @@
 """The jobs, in SQLite. The rule here: every write is one `BEGIN IMMEDIATE` that is on disk before anyone can read it."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -121,17 +122,17 @@ class Store:
             if job.upload != "whole" and not has_ended(job.status):
                 self._move(job, "ABORTED", reason)
 
-    def complete(self, job_id: str, counts: Counts) -> bool:
-        """False when the job was deleted at the last moment: then it has to be aborted instead."""
+    def complete(self, job_id: str, counts: Counts, notes: Sequence[str] = ()) -> bool:
+        """False when the job was deleted at the last moment: then it has to be aborted instead. `notes` come before the last line of the log."""
         with self._immediate():
             job = self._known(job_id)
             if not job.is_deleted:
-                self._move(job, "COMPLETED", jobs.line("done", self._clock()), counts)
+                self._move(job, "COMPLETED", jobs.line("done", self._clock()), counts, notes)
             return not job.is_deleted
 
-    def abort(self, job_id: str, counts: Counts, reason: str | None = None) -> None:
+    def abort(self, job_id: str, counts: Counts, reason: str | None = None, notes: Sequence[str] = ()) -> None:
         with self._immediate():
-            self._move(self._known(job_id), "ABORTED", reason or jobs.line("aborted", self._clock()), counts)
+            self._move(self._known(job_id), "ABORTED", reason or jobs.line("aborted", self._clock()), counts, notes)
 
     def release(self, job_id: str, counts: Counts) -> None:
         """A job that ran when the service stopped: queued again, unless it was deleted meanwhile."""
@@ -197,12 +198,12 @@ class Store:
             connection.execute("UPDATE jobs SET hidden = ? WHERE id = ?", (hidden, job_id))
             return self._known(job_id)
 
-    def _move(self, job: Job, status: Status, line: str, counts: Counts | None = None) -> Job:
+    def _move(self, job: Job, status: Status, line: str, counts: Counts | None = None, notes: Sequence[str] = ()) -> Job:
         """The only place that changes a status; with no counts the job starts again from zero."""
         if not is_lawful(job.status, status):
             raise ServiceError("A job cannot change so", f"Job {job.id} is {job.status} and cannot become {status}.")
         ended = moment.rfc3339(self._clock()) if has_ended(status) else None
-        logs = json.dumps([*job.logs, line])
+        logs = json.dumps([*job.logs, *notes, line])
         return self._set(job, **asdict(counts or Counts()), status=status, logs=logs, ended=ended, is_scoring=False)
 
     def _set(self, job: Job, **values: Any) -> Job:

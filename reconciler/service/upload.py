@@ -15,11 +15,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from reconciler.disk import sync, sync_folder
+from reconciler.engine.dialect import Dialect
 from reconciler.service.files import remove
 from reconciler.service.refusal import Refusal
 
 CUT_OFF = "the upload was cut off"
 _DRAINED = 1 << 25  # a part of the official client is at most 20 MB
+_BOM_BYTES = 4
 _BLANK = "\ufeff\r\n"
 
 
@@ -109,25 +111,33 @@ class Text:
 
     def __init__(self, encoding: str) -> None:
         self._encoding = encoding
-        self._decoder = codecs.getincrementaldecoder(encoding)("strict")
+        self._decoder: codecs.IncrementalDecoder | None = None  # until there is enough to tell the BOM
+        self._held = b""
         self._is_utf8 = codecs.lookup(encoding).name == "utf-8"
         self._is_empty = True
         self._seen = 0
 
     def feed(self, chunk: bytes) -> None:
+        if self._decoder is None:
+            chunk, self._held = self._held + chunk, b""
+            if len(chunk) < _BOM_BYTES:
+                self._held = chunk
+                return
+            self._decoder = Dialect(encoding=self._encoding).decoder(chunk)
         if self._is_empty or not (self._is_utf8 and chunk.isascii() and not self._decoder.getstate()[0]):
             text = self._decoded(chunk)
             self._is_empty = self._is_empty and not text.strip(_BLANK)
         self._seen += len(chunk)
 
     def end(self) -> None:
-        self._decoded(b"", is_last=True)
+        self._is_empty = not self._decoded(self._held, is_last=True).strip(_BLANK) and self._is_empty
         if self._is_empty:
             raise Refusal(422, "the uploaded file is empty")
 
     def _decoded(self, chunk: bytes, is_last: bool = False) -> str:
+        decoder = self._decoder or Dialect(encoding=self._encoding).decoder(chunk)
         try:
-            return self._decoder.decode(chunk, is_last)
+            return decoder.decode(chunk, is_last)
         except UnicodeDecodeError as error:
             byte = self._seen + len(chunk) - len(error.object) + error.start
             raise Refusal(422, f"the uploaded file is not {self._encoding}: byte {byte}. Set csvSettings.encoding to the file's encoding") from None

@@ -15,10 +15,10 @@ from typing import Protocol, TypeVar
 
 from reconciler.api.schema import JobSpec
 from reconciler.disk import sync_folder
-from reconciler.engine.job import Progress, ScoringJob, Tally
+from reconciler.engine.job import Progress, ScoringJob, Tally, Tolerance
 from reconciler.errors import Cancelled, ScoringError
 from reconciler.service.files import Files
-from reconciler.service.job import Counts, Job
+from reconciler.service.job import Counts, Job, failures
 from reconciler.service.registry import Registry
 from reconciler.service.store import Store
 
@@ -50,19 +50,22 @@ class Run:
         if seen is None:
             return Counts(elapsed=elapsed)
         percentage = min(100.0, round(100 * seen.bytes_read / seen.bytes_total, 2)) if seen.bytes_total else 0.0
-        return Counts(seen.rows, 0, 0, seen.bytes_read, seen.bytes_written, percentage, elapsed)
+        return Counts(seen.rows - seen.failed, seen.failed, 0, seen.bytes_read, seen.bytes_written, percentage, elapsed)
 
     def counts_at_end(self, tally: Tally) -> Counts:
         return Counts(tally.scored, tally.failed, tally.skipped, tally.bytes_read, tally.bytes_written, 100.0, int(time.monotonic() - self.began))
 
 
 class Workers:
-    def __init__(self, store: Store, files: Files, registry: Registry, score: Scorer, count: int, at_end: Callable[[], None]) -> None:
+    def __init__(
+        self, store: Store, files: Files, registry: Registry, score: Scorer, count: int, at_end: Callable[[], None], tolerance: Tolerance
+    ) -> None:
         self._store = store
         self._files = files
         self._registry = registry
         self._score = score
         self._at_end = at_end
+        self._tolerance = tolerance
         self._wake = threading.Condition()
         self._stopping = threading.Event()
         self._cancelled: set[str] = set()
@@ -125,14 +128,20 @@ class Workers:
             reason = f"internal error: {type(error).__name__}: {error}"
         else:
             sync_folder(output.parent)
-            if self._insist(lambda: self._store.complete(job.id, run.counts_at_end(tally))) is not False:
+            counts = run.counts_at_end(tally)
+            if self._insist(lambda: self._store.complete(job.id, counts, self._notes(job, run, counts))) is not False:
                 return
             reason = None
         _discard(output, before)
+        if reason is None:
+            _discard(self._files.rejects(job.id), None)
         if reason is None and self._stopping.is_set():
             self._insist(lambda: self._store.release(job.id, run.counts))
         else:
-            self._insist(lambda: self._store.abort(job.id, run.counts, reason))
+            self._insist(lambda: self._store.abort(job.id, run.counts, reason, self._notes(job, run, run.counts) if reason else ()))
+
+    def _notes(self, job: Job, run: Run, counts: Counts) -> tuple[str, ...]:
+        return failures(counts, run.progress.named if run.progress else (), self._files.place_of_rejects(job))
 
     def _is_cancelled(self, job: Job) -> bool:
         return self._stopping.is_set() or job.id in self._cancelled
@@ -143,8 +152,12 @@ class Workers:
             raise ScoringError("The deployment is no longer served", f"no deployment here has the id {job.deployment_id}")
         if deployment.is_lost:
             raise deployment.loss
+        options = JobSpec.model_validate(job.spec)
+        if sentence := self._registry.unpinned(deployment, options.pinned_model_id):
+            raise ScoringError("The pinned model is not there", sentence)
+        files = self._files
         return ScoringJob(
-            deployment.folder, self._files.intake(job), self._files.output(job), JobSpec.model_validate(job.spec), deployment.is_trusted
+            deployment.folder, files.intake(job), files.output(job), options, files.rejects(job.id), self._tolerance, deployment.is_trusted
         )
 
     def _insist(self, write: Callable[[], Answer]) -> Answer | None:
@@ -176,4 +189,4 @@ def _discard(path: Path, before: Signature) -> None:
         try:
             path.unlink(missing_ok=True)
         except OSError:
-            _LOG.exception("the output %s of an aborted job cannot be removed", path)
+            _LOG.exception("%s of an aborted job cannot be removed", path)

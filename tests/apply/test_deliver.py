@@ -27,6 +27,13 @@ def test_staging_is_a_hidden_neighbour_that_no_two_runs_share(final: Path, stagi
     assert staging != staging_path(final, "run-2")
 
 
+@pytest.mark.parametrize(
+    ("name", "suffix"), [("scores.csv", ".part"), ("scores.parquet", ".parquet"), ("scores.PARQUET", ".PARQUET"), ("scores", ".part")]
+)
+def test_staging_ends_as_the_scorer_needs_it_to_tell_the_format(tmp_path: Path, name: str, suffix: str) -> None:
+    assert staging_path(tmp_path / name, "run-1").suffix == suffix
+
+
 @pytest.mark.parametrize("before", [None, OLD], ids=["first-output", "over-the-old-one"])
 def test_staged_file_gets_its_name(final: Path, staging: Path, before: bytes | None) -> None:
     if before is not None:

@@ -1,6 +1,8 @@
 """How fast the pipeline scores, beside the bare library and Arrow's bare reader on the same rows in the same run. The rule here: ratios, no limits.
 
-python tests/benchmarks/bench_scoring.py [--rows 300000] [--columns 20] [--trees 100]
+python tests/benchmarks/bench_scoring.py [--rows 300000] [--columns 20] [--trees 100] [--encoding shift_jis]
+
+With an encoding, the same rows are scored once more, with Japanese ids, in that encoding and in UTF-8. With --bad, once more with bad rows: 1 in 100.
 """
 
 import argparse
@@ -35,9 +37,15 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=300_000)
     parser.add_argument("--columns", type=int, default=20)
     parser.add_argument("--trees", type=int, default=100)
+    parser.add_argument("--encoding")
+    parser.add_argument("--bad", action="store_true")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         bench(Path(folder), args.rows, args.columns, args.trees)
+        if args.encoding:
+            compare(Path(folder), args.encoding)
+        if args.bad:
+            beside_bad(Path(folder))
 
 
 def bench(folder: Path, rows: int, columns: int, trees: int) -> None:
@@ -54,6 +62,29 @@ def bench(folder: Path, rows: int, columns: int, trees: int) -> None:
         print(f"{timing.what:36}{timing.wall:8.2f} s wall {timing.cpu:8.2f} s CPU {rows / timing.wall:12,.0f} rows/s")
     print(f"pipeline / predict        {pipeline.wall / predict.wall:6.2f} x wall {pipeline.cpu / predict.cpu:6.2f} x CPU")
     print(f"pipeline / typed read     {pipeline.wall / typed.wall:6.2f} x wall {pipeline.cpu / typed.cpu:6.2f} x CPU")
+
+
+def compare(folder: Path, encoding: str) -> None:
+    head, _, rows = (folder / "in.csv").read_text().partition("\n")
+    text = head + "\n" + "".join(f"表ソ{row}\n" for row in rows.splitlines())
+    timings = []
+    for codec in ("utf-8", encoding):
+        (folder / "in.csv").write_bytes(text.encode(codec))
+        job = ScoringJob(folder, folder / "in.csv", folder / "out.csv", Options(passthrough_columns=["id"], csv_settings={"encoding": codec}))
+        timings.append(timed(codec, lambda job=job: score(job, report=lambda progress: None, is_cancelled=lambda: False)))
+    wall, cpu = timings[1].wall / timings[0].wall, timings[1].cpu / timings[0].cpu
+    print(f"{encoding + ' / utf-8':26}{wall:6.2f} x wall {cpu:6.2f} x CPU")
+
+
+def beside_bad(folder: Path) -> None:
+    head, _, rows = (folder / "in.csv").read_bytes().decode("latin-1").partition("\n")
+    lines = rows.splitlines()
+    timings = []
+    for text in (rows, "".join(f"{row}x\n" if number % 100 == 0 else f"{row}\n" for number, row in enumerate(lines))):
+        (folder / "in.csv").write_text(f"{head}\n{text}", encoding="latin-1")
+        job = ScoringJob(folder, folder / "in.csv", folder / "out.csv", Options(passthrough_columns=["id"]))
+        timings.append(timed("", lambda job=job: score(job, report=lambda progress: None, is_cancelled=lambda: False)))
+    print(f"1 bad row in 100 / none   {timings[1].wall / timings[0].wall:6.2f} x wall {timings[1].cpu / timings[0].cpu:6.2f} x CPU")
 
 
 def make_model(folder: Path, values: NDArray[np.float64], trees: int) -> lightgbm.Booster:

@@ -8,10 +8,7 @@ from reconciler.engine.capability import REFUSED, SERVED, WITHOUT_EFFECT, refusa
 from reconciler.options import Options
 
 ASKED: dict[str, Any] = {
-    "pinned_model_id": "m",
     "batch_job_type": "monitoring",
-    "abort_on_error": False,
-    "prediction_warning_enabled": True,
     "max_ngram_explanations": "all",
     "explanation_algorithm": "xemp",
     "explanation_class_names": ["a"],
@@ -41,7 +38,8 @@ def test_defaults_are_served() -> None:
 
 
 def test_options_of_pace_are_accepted() -> None:
-    assert list(refusals(Options(num_concurrent=3, chunk_size=1000, skip_drift_tracking=True, disable_row_level_error_handling=True))) == []
+    options = Options(num_concurrent=3, chunk_size=1000, skip_drift_tracking=True, disable_row_level_error_handling=True, abort_on_error=False)
+    assert list(refusals(options)) == []
 
 
 def test_asking_for_nothing_is_accepted() -> None:
@@ -63,6 +61,9 @@ def test_asking_for_nothing_is_accepted() -> None:
         ("Clustering", {"include_probabilities_classes": ["a"]}, []),
         ("Anomaly", {"include_probabilities_classes": ["a"]}, ["include_probabilities_classes"]),
         ("TextGeneration", {"include_probabilities_classes": ["a"]}, ["include_probabilities_classes"]),
+        ("Regression", {"prediction_warning_enabled": True}, []),
+        ("Binary", {"prediction_warning_enabled": True}, ["prediction_warning_enabled"]),
+        ("Multiclass", {"prediction_warning_enabled": False}, []),
         ("Binary", {"max_explanations": 3, "threshold_high": 0.5, "threshold_low": 0.1, "explanation_algorithm": "shap"}, []),
         ("Regression", {"max_explanations": 3}, []),
         ("Regression", {"max_explanations": 3, "explanation_algorithm": "xemp"}, ["explanation_algorithm"]),

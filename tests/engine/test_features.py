@@ -1,5 +1,7 @@
 """Columns into features. The rule here: a value is a number, missing, or an error that names it."""
 
+import csv
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,16 +46,17 @@ def test_nan_is_missing() -> None:
 
 
 @pytest.mark.parametrize("text", ["x", "1,5", "0x10", "1_0", "-", "1 2", "12-03-2026"])
-def test_what_is_no_number_is_located(regression: Path, scored: Scored, bad: Bad, text: str) -> None:
-    with pytest.raises(ScoringError) as caught:
-        scored(regression, f'note,a,b\n"two\nlines",1,NA\n\nx,2,3\nx,4,"{text}"\n')
-    assert f"in.csv, line 6, column b: {text!r} is not a number" in bad(caught)
+def test_what_is_no_number_is_located(regression: Path, scored: Scored, text: str) -> None:
+    content = scored(regression, f'note,a,b\n"two\nlines",1,NA\n\nx,2,3\nx,4,"{text}"\n', include_prediction_status=True)
+    rows = list(csv.DictReader(io.StringIO(content.decode(), newline="")))
+    assert [row["prediction_status"] for row in rows] == ["OK", "OK", f"line 6, column b: {text!r} is not a number"]
+    assert [row["y_PREDICTION"] == "" for row in rows] == [False, False, True]
 
 
 def test_the_first_bad_value_of_a_long_file_is_the_one_named(regression: Path, scored: Scored, bad: Bad) -> None:
     good = "1,2\n" * 20_000
     with pytest.raises(ScoringError) as caught:
-        scored(regression, f"a,b\n{good}1,first\n{good}second,2\n")
+        scored(regression, f"a,b\n{good}" + "1,first\n" * 20_000 + "second,2\n")
     assert "line 20002, column b: 'first'" in bad(caught)
 
 

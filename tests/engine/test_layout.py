@@ -35,6 +35,18 @@ def header(content: bytes) -> list[str]:
             {"column_names_remapping": {"y_PREDICTION": "churned", "THRESHOLD": None, "unknown": "u", "POSITIVE_CLASS": None}},
             ["y_1_PREDICTION", "y_0.0_PREDICTION", "churned"],
         ),
+        (
+            {
+                "column_names_remapping": [
+                    {"inputName": "y_PREDICTION", "outputName": "churned"},
+                    {"inputName": "THRESHOLD", "outputName": None},
+                    {"inputName": "id", "outputName": "customer"},
+                ],
+                "include_probabilities": False,
+                "passthrough_columns": ["id"],
+            },
+            ["churned", "POSITIVE_CLASS", "customer"],
+        ),
     ],
 )
 def test_options_decide_the_columns(binary: Path, scored: Scored, options: dict[str, Any], columns: list[str]) -> None:

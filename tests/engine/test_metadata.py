@@ -1,5 +1,6 @@
 """The deployment's folder. The rule here: every broken folder has its sentence."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from reconciler.engine.metadata import read_metadata
 from reconciler.errors import ModelError
 
 GOOD = "name: m\ntype: inference\ntargetType: binary\ninferenceModel: {targetName: t, positiveClassLabel: 1, negativeClassLabel: 0.0}\n"
+REGRESSION = "targetType: regression\ninferenceModel: {targetName: t, outlierLimits: LIMITS}\n"
 
 
 def folder_with(tmp_path: Path, metadata: str = GOOD, files: tuple[str, ...] = ("model.txt",)) -> Path:
@@ -32,6 +34,13 @@ def test_threshold_is_one_half_unless_given(tmp_path: Path) -> None:
     assert read_metadata(folder_with(tmp_path, GOOD.replace("targetName", "predictionThreshold: 0.3, targetName"))).prediction_threshold == 0.3
 
 
+@pytest.mark.parametrize(
+    ("written", "limits"), [("{low: 1, high: 2.5}", (1.0, 2.5)), ("{low: -1}", (-1.0, math.inf)), ("{high: 3}", (-math.inf, 3.0))]
+)
+def test_outlier_limits_may_leave_one_side_open(tmp_path: Path, written: str, limits: tuple[float, float]) -> None:
+    assert read_metadata(folder_with(tmp_path, REGRESSION.replace("LIMITS", written))).outlier_limits == limits
+
+
 def test_texts_that_are_no_model_may_lie_beside_one(tmp_path: Path) -> None:
     folder = folder_with(tmp_path)
     (folder / "requirements.txt").write_text("lightgbm\n")
@@ -51,6 +60,12 @@ def test_texts_that_are_no_model_may_lie_beside_one(tmp_path: Path) -> None:
         (GOOD.replace("0.0", "1"), "are both '1'"),
         (GOOD.replace("targetName", "predictionThreshold: 2, targetName"), "must be a number from 0 to 1"),
         (GOOD.replace("binary", "multiclass"), "classLabels must list"),
+        (GOOD.replace("targetName", "outlierLimits: {low: 1}, targetName"), "outlierLimits are for regression models only"),
+        (REGRESSION.replace("LIMITS", "3"), "outlierLimits must be a mapping with low, high or both"),
+        (REGRESSION.replace("LIMITS", "{}"), "outlierLimits must be a mapping with low, high or both"),
+        (REGRESSION.replace("LIMITS", "{lower: 1}"), "outlierLimits must be a mapping with low, high or both"),
+        (REGRESSION.replace("LIMITS", "{low: x}"), "outlierLimits must be numbers, low below high"),
+        (REGRESSION.replace("LIMITS", "{low: 2, high: 1}"), "outlierLimits must be numbers, low below high"),
         (GOOD.replace("targetName", "classLabels: [a, a], targetName").replace("binary", "multiclass"), "names a more than once"),
         ("targetType: binary\ninferenceModel: 3\n", "inferenceModel must be a mapping"),
     ],

@@ -111,5 +111,5 @@ def test_a_missing_intake_is_named(regression: Path, scored: Scored, bad: Bad, t
 
 def test_all_refused_options_are_named(regression: Path, scored: Scored, bad: Bad) -> None:
     with pytest.raises(ScoringError) as caught:
-        scored(regression, "a,b\n1,2\n", max_ngram_explanations=3, abort_on_error=False, prediction_threshold=0.1)
-    assert all(field in bad(caught) for field in ("max_ngram_explanations", "abort_on_error", "prediction_threshold"))
+        scored(regression, "a,b\n1,2\n", max_ngram_explanations=3, batch_job_type="monitoring", prediction_threshold=0.1)
+    assert all(field in bad(caught) for field in ("max_ngram_explanations", "batch_job_type", "prediction_threshold"))

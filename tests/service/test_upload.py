@@ -8,6 +8,8 @@ import httpx
 import pytest
 from service.live import CSV, LIMIT_SECONDS, serving, wait_for
 
+from reconciler.service.upload import Text
+
 ROWS = b"copy\n1\n2\n"
 SCORED = b"copy\n1\n2"
 HALF_OPEN = int(os.environ.get("RECONCILER_HALF_OPEN", "60"))
@@ -107,6 +109,16 @@ def test_rows_that_cannot_be_read_end_the_job_with_the_reason(api, house, churn,
 def test_rows_are_text_in_the_encoding_of_the_job(api, churn):
     job = api.create(churn, csvSettings={"encoding": "latin_1"})["id"]
     assert api.upload(job, "copy\né\n".encode("latin-1")).status_code == 202
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "shift_jis"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_bom_may_come_byte_by_byte_or_not_at_all(encoding, mark):
+    content = f"{mark}copy\n表\n".encode({"utf-16": "utf-16-be" if mark else "utf-16-le", "utf-32": "utf-32-le"}.get(encoding, encoding), "ignore")
+    text = Text(encoding)
+    for byte in content:
+        text.feed(bytes([byte]))
+    text.end()
 
 
 def test_the_first_bytes_make_the_job_run_and_the_last_ones_make_it_score(api, house, churn):
