@@ -19,6 +19,9 @@ SERVED = frozenset(
         "max_explanations",
         "threshold_high",
         "threshold_low",
+        "explanation_algorithm",
+        "explanation_class_names",
+        "explanation_num_top_classes",
     }
 )
 
@@ -30,7 +33,6 @@ WITHOUT_EFFECT = {
     "disable_row_level_error_handling": "no chunk is tried again row by row: the first bad row ends the job",
 }
 
-_CLASSES = "The embedded engine explains regression and binary models, and the classes of no model yet; leave this out, or score on DataRobot."
 _MONITORING = "The embedded engine scores and does not monitor; leave this out, or run the job on DataRobot."
 
 # Refused unless they have the API's default.
@@ -39,10 +41,7 @@ REFUSED = {
     "batch_job_type": "The embedded engine runs prediction jobs only; run a monitoring job on DataRobot.",
     "abort_on_error": "The embedded engine ends the job at the first bad row; it cannot count bad rows and go on yet.",
     "prediction_warning_enabled": "The embedded engine has no prediction warnings; leave this out, or score on DataRobot.",
-    "max_ngram_explanations": "The embedded engine explains whole features, not the words of a text; leave this out, or score on DataRobot.",
-    "explanation_algorithm": "The embedded engine explains with SHAP only, as the model's library computes it; write shap, or score on DataRobot.",
-    "explanation_class_names": _CLASSES,
-    "explanation_num_top_classes": _CLASSES,
+    "max_ngram_explanations": "No model served here says what each word of a text adds, so texts are explained as a whole; leave this out.",
     "prediction_instance": "The embedded engine runs on this machine; leave prediction_instance out.",
     "secondary_datasets_config_id": "The embedded engine does no feature discovery; leave this out, or score on DataRobot.",
     "timeseries_settings": "The embedded engine does not serve time series models yet; score on DataRobot.",
@@ -56,7 +55,7 @@ REFUSED = {
 _NOTHING_ASKED: dict[str, tuple[object, ...]] = {
     "prediction_warning_enabled": (False,),
     "max_ngram_explanations": (0,),
-    "explanation_algorithm": ("shap",),
+    "explanation_class_names": ([],),
 }
 
 # What does not fit the model: the field, the target types it is wrong for, when it is, and the sentence.
@@ -74,14 +73,21 @@ _MISFITS: tuple[tuple[str, frozenset[str], Callable[[Options], bool], str], ...]
         "A regression model has no classes; leave include_probabilities_classes out.",
     ),
     (
-        "max_explanations",
-        frozenset({"Multiclass"}),
-        lambda options: options.max_explanations > 0,
-        "The embedded engine explains regression and binary models, not multiclass ones yet; leave this out, or score on DataRobot.",
+        "explanation_class_names",
+        frozenset({"Regression", "Binary"}),
+        lambda options: bool(options.explanation_class_names),
+        "Only a multiclass model is explained class by class; leave explanation_class_names out.",
+    ),
+    (
+        "explanation_num_top_classes",
+        frozenset({"Regression", "Binary"}),
+        lambda options: options.explanation_num_top_classes is not None,
+        "Only a multiclass model is explained class by class; leave explanation_num_top_classes out.",
     ),
 )
 
-UNEXPLAINED = "Only LightGBM models can be explained here: ONNX Runtime does not say what each feature adds. Leave max_explanations out."
+# Options that say which explanations to give, and so say nothing without max_explanations.
+_OF_EXPLANATIONS = ("explanation_class_names", "explanation_num_top_classes")
 
 
 def refusals(options: Options, target_type: str | None = None) -> Iterator[tuple[str, str]]:
@@ -89,16 +95,19 @@ def refusals(options: Options, target_type: str | None = None) -> Iterator[tuple
     if problem := dialect.problem(options.csv_settings):
         yield "csv_settings", f"The engine cannot serve these csv_settings: {problem}."
     yield from ((field, sentence) for field, sentence in REFUSED.items() if _is_asked(options, field))
+    if not options.max_explanations:
+        yield from ((field, f"{field} needs max_explanations above 0.") for field in _OF_EXPLANATIONS if _is_asked(options, field))
     for field, misfits, is_given, sentence in _MISFITS:
         if target_type in misfits and is_given(options):
             yield field, sentence
 
 
 def model_refusals(options: Options, metadata: Metadata) -> Iterator[tuple[str, str]]:
-    """`refusals`, and what a model of this kind of artifact cannot do."""
+    """`refusals`, and what this model in particular does not have."""
     yield from refusals(options, metadata.target_type)
-    if options.max_explanations and not metadata.is_explained:
-        yield "max_explanations", UNEXPLAINED
+    unknown = [name for name in options.explanation_class_names or () if name not in metadata.class_labels]
+    if unknown and metadata.target_type == "Multiclass":
+        yield "explanation_class_names", f"The model has no class {', '.join(unknown)}; its classes are {', '.join(metadata.class_labels)}."
 
 
 def _is_asked(options: Options, field: str) -> bool:

@@ -16,7 +16,7 @@ def output_columns(metadata: Metadata, options: Options, header: Sequence[str]) 
     columns = prediction_columns(metadata, options)
     if options.include_prediction_status:
         columns.append(Column("prediction_status", lambda scored: constant("OK", scored.rows.num_rows)))
-    columns += [_explanation(place, name) for place, name in enumerate(explanation_names(options))]
+    columns += [_explanation(place, name) for place, name in enumerate(explanation_names(metadata, options))]
     columns += [_passed_through(name) for name in passthrough(options, header)]
     _check_names(columns, "Leave it out of passthrough_columns, or rename it in the intake.")
     columns = _remapped(columns, options)

@@ -17,8 +17,6 @@ TARGET_TYPES = {"regression": "Regression", "binary": "Binary", "multiclass": "M
 
 # How each kind of artifact begins. A .txt is a model only if it says so: requirements.txt and notes lie beside models.
 ARTIFACTS = {".txt": b"tree\n", ".lgb": b"", ".onnx": b""}
-# The kinds whose library says what each feature adds to a prediction.
-EXPLAINED = frozenset({".txt", ".lgb"})
 
 
 @dataclass(frozen=True)
@@ -40,10 +38,6 @@ class Metadata:
     @property
     def negative_label(self) -> str:
         return self.class_labels[1]
-
-    @property
-    def is_explained(self) -> bool:
-        return self.artifact.suffix.lower() in EXPLAINED
 
 
 def read_metadata(folder: Path) -> Metadata:

@@ -5,20 +5,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 
 import pyarrow as pa
 
-from reconciler.engine.capability import UNEXPLAINED
+from reconciler.engine.background import background_rows
 from reconciler.engine.csv_text import header_line, lines
 from reconciler.engine.dialect import Dialect
-from reconciler.engine.explanations import ROWS, Explainer
+from reconciler.engine.explanations import Explainer
 from reconciler.engine.features import Features
 from reconciler.engine.flow import TICK, Flow
 from reconciler.engine.intake import Intake, Piece
 from reconciler.engine.job import Progress, ScoringJob, Tally
 from reconciler.engine.layout import output_columns, passthrough
 from reconciler.engine.metadata import Metadata
-from reconciler.engine.models.model import ExplainingModel, Model, Scores
+from reconciler.engine.models.model import Model, Scores
 from reconciler.engine.models.registry import load_model
 from reconciler.engine.output import Output
 from reconciler.engine.predictions import Scored, first_impossible
@@ -62,7 +63,7 @@ class Scorer:
 
     def pieces(self) -> Iterator[Piece]:
         rows = self._model.rows_at_once
-        return self._intake.pieces(list(self._read), min(rows, ROWS) if self._explainer else rows)
+        return self._intake.pieces(list(self._read), min(rows, self._explainer.rows_at_once) if self._explainer else rows)
 
     def text(self, piece: Piece) -> tuple[bytes, int]:
         features = self._features.read(piece)
@@ -74,9 +75,8 @@ class Scorer:
     def _explaining(self, job: ScoringJob, is_halted: Callable[[], bool]) -> Explainer | None:
         if not job.options.max_explanations:
             return None
-        if not isinstance(self._model, ExplainingModel):
-            raise ScoringError("The model cannot be explained", f"{self._metadata.artifact}: {UNEXPLAINED}")
-        return Explainer(self._model, self._features.columns, job.options, is_halted)
+        background = partial(background_rows, job, self._model.features, is_halted)
+        return Explainer(self._model, self._metadata, self._features.columns, job.options, background, is_halted)
 
     def _scores(self, piece: Piece, features: pa.RecordBatch) -> Scores:
         scores = self._model.predict(features)

@@ -11,9 +11,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from reconciler.engine.metadata import Metadata
-from reconciler.engine.models.model import Feature, Scores, matrix
+from reconciler.engine.models.model import Feature, Model, Scores, matrix
 from reconciler.engine.models.onnx_graph import Label, safe_graph, stored_names, unloadable
 from reconciler.engine.models.onnx_labels import graph_labels, order_of, unfit
+from reconciler.engine.models.onnx_linear import linear
 from reconciler.errors import ScoringError
 
 _TEXT = "tensor(string)"
@@ -40,12 +41,12 @@ class OnnxModel:
         return self.scores(answer)
 
 
-def load(metadata: Metadata) -> OnnxModel:
+def load(metadata: Metadata) -> Model:
     graph = safe_graph(metadata)
     session = _session(metadata)
     features, inputs = _inputs(metadata, session, graph)
     outputs, scores = _outputs(metadata, session, graph)
-    return OnnxModel(session, features, inputs, outputs, scores)
+    return linear(metadata, graph, OnnxModel(session, features, inputs, outputs, scores), inputs)
 
 
 def _session(metadata: Metadata) -> onnxruntime.InferenceSession:
