@@ -28,9 +28,12 @@ _SEED = 20_261_122
 def background_rows(job: ScoringJob, features: Sequence[Feature], is_halted: Callable[[], bool]) -> pa.RecordBatch:
     """At most ROWS rows with exactly `features`. Raises ScoringError, as for the intake itself."""
     own = job.folder / FILE
-    settings = CsvSettings() if own.is_file() else job.options.csv_settings
-    with closing(Intake(own if own.is_file() else job.intake, Dialect.of(settings), is_halted)) as intake:
-        return _first_rows(intake, features)
+    path, settings = (own, CsvSettings()) if own.is_file() else (job.intake, job.options.csv_settings)
+    with closing(Intake(path, Dialect.of(settings), is_halted)) as intake:
+        rows = _first_rows(intake, features)
+    if path == own and not rows.num_rows:
+        raise ScoringError("The background is empty", f"{own} holds no rows. Add some that are usual for the model, or remove the file.")
+    return rows
 
 
 def _first_rows(intake: Intake, wanted: Sequence[Feature]) -> pa.RecordBatch:
