@@ -5,10 +5,10 @@ A prediction has one explanation; of a multiclass model's, each class that is as
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from reconciler.engine.background import Mixtures, nothing
@@ -40,9 +40,6 @@ def explanation_names(metadata: Metadata, options: Options) -> list[str]:
 class Explainer:
     """`columns` are those of the intake that hold the model's features, in the order of the features; `background` has exactly these features."""
 
-    # Rows of one piece: few, for they take long.
-    rows_at_once = 64
-
     def __init__(
         self,
         model: Model,
@@ -56,28 +53,36 @@ class Explainer:
         self._columns = columns
         self._options = options
         self._is_halted = is_halted
-        self._prepare = _chosen(model, options, background, is_halted)
+        is_sampled, self._prepare = _chosen(model, options, background, is_halted)
+        # Rows of one piece: few where they take long, so that progress is seen.
+        self.rows_at_once = 64 if is_sampled else 512
         self._prepared: Method | None = None
         self._lock = threading.Lock()
 
     def cells(self, rows: pa.RecordBatch, features: pa.RecordBatch, scores: Scores) -> list[pa.Array]:
         """The cells of the columns, for every row of the piece; null in the rows that are not to be explained."""
         wanted = _wanted(scores, self._options)
-        strengths = self._strengths(features, wanted, scores.shape[1] if scores.ndim == 2 else 1)
-        values = pa.concat_arrays([rows.column(column) for column in self._columns])
-        is_wanted = pa.array(wanted)
-        cells = self._of_classes(strengths, values, scores) if self._metadata.target_type == "Multiclass" else self._of_one(strengths[:, 0], values)
-        return [pc.if_else(is_wanted, each, pa.scalar(None, pa.string())) for each in cells]
+        if not wanted.any():
+            return [pa.nulls(rows.num_rows, pa.string())] * len(explanation_names(self._metadata, self._options))
+        places = pa.array(np.flatnonzero(wanted))
+        strengths = self._strengths(features.take(places))
+        values = pa.concat_arrays([rows.column(column).take(places) for column in self._columns])
+        if self._metadata.target_type == "Multiclass":
+            cells = self._of_classes(strengths, values, scores[wanted])
+        else:
+            cells = self._of_one(strengths[:, 0], values)
+        if wanted.all():
+            return list(cells)
+        back = pa.array(np.cumsum(wanted) - 1, mask=~wanted)
+        return [each.take(back) for each in cells]
 
-    def _strengths(self, features: pa.RecordBatch, wanted: NDArray[np.bool_], outputs: int) -> Scores:
-        table = np.zeros((features.num_rows, outputs, features.num_columns + 1))
-        places = np.flatnonzero(wanted)
-        for start in range(0, len(places), _SLICE):
+    def _strengths(self, features: pa.RecordBatch) -> Scores:
+        found: list[Scores] = []
+        for start in range(0, features.num_rows, _SLICE):
             if self._is_halted():
                 raise Cancelled("The job was aborted")
-            some = places[start : start + _SLICE]
-            table[some] = self._method()(features.take(pa.array(some)))
-        return table
+            found.append(self._method()(features.slice(start, _SLICE)))
+        return np.concatenate(found)
 
     def _method(self) -> Method:
         # Made by the first row that is to be explained: it may cost many predictions, and only a job under way can be cancelled.
@@ -118,19 +123,19 @@ class Explainer:
             yield number_text(ordered[:, most:].sum(axis=1))
 
 
-def _chosen(model: Model, options: Options, background: Callable[[], pa.RecordBatch], is_halted: Callable[[], bool]) -> Callable[[], Method]:
-    """How to make the method. What is wrong with the background is found here, before the first row."""
+def _chosen(
+    model: Model, options: Options, background: Callable[[], pa.RecordBatch], is_halted: Callable[[], bool]
+) -> tuple[bool, Callable[[], Method]]:
+    """Whether the method samples, and how to make it. What is wrong with the background's file is found here, before the first row."""
     is_shap = _adds_up(options)
     if is_shap and isinstance(model, ExplainingModel) and _is_explained(model):
-        exact = Contributions(model)
-        return lambda: exact
+        return False, partial(Contributions, model)
     rows = background()
     if is_shap and isinstance(model, AdditiveModel):
-        additive = model
-        return lambda: Terms(additive, rows)
+        return False, partial(Terms, model, rows)
     if is_shap:
-        return lambda: Walks(Mixtures(model, rows, COMPARED, is_halted), model.rows_at_once)
-    return lambda: Exemplars(Mixtures(model, rows, COMPARED, is_halted), model.rows_at_once, rows)
+        return True, lambda: Walks(Mixtures(model, rows, COMPARED, is_halted), model.rows_at_once)
+    return True, lambda: Exemplars(Mixtures(model, rows, COMPARED, is_halted), model.rows_at_once, rows)
 
 
 def _is_explained(model: ExplainingModel) -> bool:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 from skl2onnx import to_onnx
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -218,10 +218,14 @@ def test_rows_that_are_not_wanted_cost_the_model_nothing() -> None:
     assert model.asked == [1]
 
 
-def test_a_job_that_explains_stops_within_a_second(specs: Path, tmp_path: Path) -> None:
-    header, *rows = (specs / "data/breast_cancer.csv").read_text().splitlines()
+@pytest.mark.parametrize("algorithm", ["shap", "xemp"])
+@pytest.mark.parametrize(("model", "data"), [("breast_cancer", "breast_cancer.csv"), ("forest", "wine.csv")])
+def test_a_job_that_explains_stops_within_a_second(specs: Path, tmp_path: Path, algorithm: str, model: str, data: str) -> None:
+    header, *rows = (specs / "data" / data).read_text().splitlines()
     (tmp_path / "in.csv").write_text("\n".join([header, *rows * 100]))
-    job = ScoringJob(specs / "models/breast_cancer", tmp_path / "in.csv", tmp_path / "out.csv", Options(max_explanations=3))
+    folder = specs / "models" / model if model != "forest" else large_forest(tmp_path, header.split(",")[1:])
+    options = Options(max_explanations=3, explanation_algorithm=algorithm)
+    job = ScoringJob(folder, tmp_path / "in.csv", tmp_path / "out.csv", options)
     done: list[int] = []
     asked: list[float] = []
 
@@ -234,6 +238,14 @@ def test_a_job_that_explains_stops_within_a_second(specs: Path, tmp_path: Path) 
         score(job, report=lambda progress: done.append(progress.rows), is_cancelled=is_cancelled)
     assert time.monotonic() - asked[0] < 2
     assert done[-1] < len(rows) * 100
+
+
+def large_forest(folder: Path, names: list[str]) -> Path:
+    values = np.random.default_rng(0).normal(size=(400, len(names))).astype(np.float32)
+    regressor = RandomForestRegressor(200, max_depth=6, random_state=0).fit(values, values[:, 0] * values[:, 1])
+    (folder / "model-metadata.yaml").write_text(f"targetType: regression\ninferenceModel: {{targetName: t, feature_names: [{', '.join(names)}]}}\n")
+    onnx.save(to_onnx(regressor, values[:1], target_opset=17), folder / "model.onnx")
+    return folder
 
 
 def folder_for(folder: Path, model: str | onnx.ModelProto, target_type: str = "regression") -> Path:

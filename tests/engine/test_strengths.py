@@ -224,3 +224,5 @@ def test_a_stop_is_heeded_between_two_calls_of_the_model() -> None:
     with pytest.raises(Cancelled):
         explain(rows_of(random_rows(50, 5)))
     assert formula.asked < stop_after + 50
+    with pytest.raises(Cancelled):
+        Exemplars(mixtures, 50, rows_of(random_rows(1, 5)))
