@@ -58,6 +58,10 @@ _NOTHING_ASKED: dict[str, tuple[object, ...]] = {
     "explanation_class_names": ([],),
 }
 
+# Target types of which each class has an explanation of its own.
+BY_CLASS = frozenset({"Multiclass", "Multilabel", "Clustering"})
+_OF_ONE_OUTPUT = frozenset({"Regression", "Binary", "Anomaly", "TextGeneration"})
+
 # What does not fit the model: the field, the target types it is wrong for, when it is, and the sentence.
 _MISFITS: tuple[tuple[str, frozenset[str], Callable[[Options], bool], str], ...] = (
     (
@@ -73,16 +77,22 @@ _MISFITS: tuple[tuple[str, frozenset[str], Callable[[Options], bool], str], ...]
         "A regression model has no classes; leave include_probabilities_classes out.",
     ),
     (
+        "max_explanations",
+        frozenset({"TextGeneration"}),
+        lambda options: options.max_explanations > 0,
+        "A text has no strengths that it is made of; leave max_explanations out.",
+    ),
+    (
         "explanation_class_names",
-        frozenset({"Regression", "Binary"}),
+        _OF_ONE_OUTPUT,
         lambda options: bool(options.explanation_class_names),
-        "Only a multiclass model is explained class by class; leave explanation_class_names out.",
+        "Only a model of several classes is explained class by class; leave explanation_class_names out.",
     ),
     (
         "explanation_num_top_classes",
-        frozenset({"Regression", "Binary"}),
+        _OF_ONE_OUTPUT,
         lambda options: options.explanation_num_top_classes is not None,
-        "Only a multiclass model is explained class by class; leave explanation_num_top_classes out.",
+        "Only a model of several classes is explained class by class; leave explanation_num_top_classes out.",
     ),
 )
 
@@ -106,7 +116,7 @@ def model_refusals(options: Options, metadata: Metadata) -> Iterator[tuple[str, 
     """`refusals`, and what this model in particular does not have."""
     yield from refusals(options, metadata.target_type)
     unknown = [name for name in options.explanation_class_names or () if name not in metadata.class_labels]
-    if unknown and metadata.target_type == "Multiclass":
+    if unknown and metadata.target_type in BY_CLASS:
         yield "explanation_class_names", f"The model has no class {', '.join(unknown)}; its classes are {', '.join(metadata.class_labels)}."
 
 

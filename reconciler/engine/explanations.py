@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from reconciler.engine.background import Mixtures, nothing
+from reconciler.engine.capability import BY_CLASS
 from reconciler.engine.csv_text import number_text
 from reconciler.engine.metadata import Metadata
 from reconciler.engine.models.model import AdditiveModel, ExplainingModel, Model, Scores
@@ -32,7 +33,7 @@ def explanation_names(metadata: Metadata, options: Options) -> list[str]:
         return []
     each = [f"EXPLANATION_{place}_{part}" for place in range(1, options.max_explanations + 1) for part in _PARTS]
     each += _SUMS if _adds_up(options) else ()
-    if metadata.target_type != "Multiclass":
+    if metadata.target_type not in BY_CLASS:
         return each
     return [column for place in range(1, _classes(options) + 1) for column in (f"CLASS_{place}", *(f"CLASS_{place}_{name}" for name in each))]
 
@@ -67,7 +68,7 @@ class Explainer:
         places = pa.array(np.flatnonzero(wanted))
         strengths = self._strengths(features.take(places))
         values = pa.concat_arrays([rows.column(column).take(places) for column in self._columns])
-        if self._metadata.target_type == "Multiclass":
+        if self._metadata.target_type in BY_CLASS:
             cells = self._of_classes(strengths, values, scores[wanted])
         else:
             cells = self._of_one(strengths[:, 0], values)
@@ -156,7 +157,7 @@ def _classes(options: Options) -> int:
 
 
 def _wanted(scores: Scores, options: Options) -> NDArray[np.bool_]:
-    """Which rows are to be explained: those beyond a threshold, or all of them without one. A multiclass row goes by its most probable class."""
+    """Which rows are to be explained: those beyond a threshold, or all of them without one. One of several classes goes by the most probable."""
     low, high = options.threshold_low, options.threshold_high
     if low is None and high is None:
         return np.ones(len(scores), np.bool_)

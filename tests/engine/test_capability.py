@@ -63,6 +63,8 @@ def test_asking_for_nothing_is_accepted() -> None:
         ("Binary", {"max_explanations": 3, "explanation_num_top_classes": 1}, ["explanation_num_top_classes"]),
         ("Regression", {"max_explanations": 3, "explanation_class_names": ["a"]}, ["explanation_class_names"]),
         ("Multiclass", {"max_explanations": 3, "max_ngram_explanations": 5}, ["max_ngram_explanations"]),
+        ("Anomaly", {"max_explanations": 3}, []),
+        ("TextGeneration", {"max_explanations": 3}, ["max_explanations"]),
         ("Binary", {"max_explanations": 3, "threshold_high": 0.5, "threshold_low": 0.1, "explanation_algorithm": "shap"}, []),
         ("Regression", {"max_explanations": 3}, []),
         ("Regression", {"max_explanations": 3, "explanation_algorithm": "xemp"}, []),
@@ -78,7 +80,8 @@ def test_what_does_not_fit_the_model_is_refused(target_type: str | None, options
         ("Multiclass", ("a", "b", "c"), ["a", "c"], {}),
         ("Multiclass", ("a", "b", "c"), ["a", "A", "d"], {"explanation_class_names": "The model has no class A, d; its classes are a, b, c."}),
         ("Multiclass", ("a", "b", "c"), None, {}),
-        ("Binary", ("a", "b"), ["d"], {"explanation_class_names": "Only a multiclass model is explained class by class"}),
+        ("Binary", ("a", "b"), ["d"], {"explanation_class_names": "Only a model of several classes"}),
+        ("Clustering", ("a", "b"), ["d"], {"explanation_class_names": "The model has no class d; its classes are a, b."}),
     ],
 )
 def test_classes_are_those_of_the_model(target_type: str, labels: tuple[str, ...], names: list[str] | None, refused: dict[str, str]) -> None:

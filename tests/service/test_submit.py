@@ -103,7 +103,7 @@ def test_explanations_are_of_what_the_model_has(house, client):
     assert post(client, explained).status_code == 202
     answer = post(client, house.spec("b", maxExplanations=3, explanationNumTopClasses=2))
     assert answer.status_code == 422
-    assert "Only a multiclass model" in answer.json()["errors"]["explanationNumTopClasses"]
+    assert "Only a model of several classes" in answer.json()["errors"]["explanationNumTopClasses"]
     metadata = house.deployments["fraud"].folder / "model-metadata.yaml"
     metadata.write_text("targetType: multiclass\ninferenceModel: {targetName: t, classLabels: [x, y, z]}\n")
     answer = post(client, house.spec("c", deployment="fraud", maxExplanations=3, explanationClassNames=["y", "w"]))

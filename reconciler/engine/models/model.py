@@ -53,6 +53,13 @@ class AdditiveModel(Model, Protocol):
         """
 
 
+def linear_terms(table: Scores, coefficients: Scores, constants: Scores) -> Scores:
+    """`AdditiveModel.terms` of a linear model: `table` is (n, features), `coefficients` (outputs, features), `constants` (outputs,)."""
+    last = np.broadcast_to(constants[:, None], (len(table), len(constants), 1))
+    terms: Scores = np.concatenate([table[:, None, :] * coefficients, last], axis=2)
+    return terms if len(constants) > 1 else terms[:, 0]
+
+
 def matrix(rows: pa.RecordBatch, dtype: type[np.floating[Any]], recoded: Mapping[str, NDArray[Any]] | None = None) -> NDArray[Any]:
     """One row of numbers for each row, NaN where a value is missing; a column in `recoded` takes its place."""
     filled = np.empty((rows.num_rows, rows.num_columns), dtype)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx.helper import get_attribute_value
 
 from reconciler.engine.metadata import Metadata
-from reconciler.engine.models.model import Feature, Model, Scores
+from reconciler.engine.models.model import Feature, Model, Scores, linear_terms
 from reconciler.engine.models.onnx_labels import order_of
 from reconciler.errors import ModelError, ScoringError
 
@@ -67,11 +67,7 @@ class LinearOnnxModel:
         return self.model.predict(rows)
 
     def terms(self, rows: pa.RecordBatch) -> Scores:
-        table = self.table(rows) * self.scale + self.shift
-        terms = table[:, None, :] * self.coefficients
-        constants = np.broadcast_to(self.constants[:, None], (len(table), len(self.constants), 1))
-        whole: Scores = np.concatenate([terms, constants], axis=2)
-        return whole if len(self.constants) > 1 else whole[:, 0]
+        return linear_terms(self.table(rows) * self.scale + self.shift, self.coefficients, self.constants)
 
 
 def linear(metadata: Metadata, graph: onnx.ModelProto, model: Model, inputs: Inputs) -> Model:
