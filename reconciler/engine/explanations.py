@@ -56,7 +56,7 @@ class Explainer:
         self._is_halted = is_halted
         is_sampled, self._prepare = _chosen(model, options, background, is_halted)
         # Rows of one piece: few where they take long, so that progress is seen.
-        self.rows_at_once = 64 if is_sampled else 512
+        self.rows_at_once = 64 if is_sampled else 256
         self._prepared: Method | None = None
         self._lock = threading.Lock()
 

@@ -16,10 +16,12 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 from skl2onnx import to_onnx
+from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from reconciler.engine.explanations import Explainer, explanation_names
 from reconciler.engine.job import ScoringJob
@@ -362,10 +364,11 @@ def without_counts() -> str:
     return re.sub(r"^(leaf_count|internal_count)=.*$", lambda line: re.sub(r"\d", "0", line[0]), text, flags=re.MULTILINE)
 
 
-def averages(predict: Callable[[Table], Table], background: Table, row: list[float]) -> tuple[Table, Table, Table]:
+def averages(predict: Callable[[Table], Table], background: NDArray[Any], row: list[Any]) -> tuple[Table, Table, Table]:
     """What two features add to the mean prediction of the background, and that mean: by the definition."""
-    u, v, both = np.copy(background), np.copy(background), np.tile(row, (len(background), 1))
+    u, v, both = np.copy(background), np.copy(background), np.copy(background)
     u[:, 0], v[:, 1] = row
+    both[:] = row
     none, first, second, last = (predict(rows).mean(axis=0) for rows in (background, u, v, both))
     return ((first - none) + (last - second)) / 2, ((second - none) + (last - first)) / 2, none
 
@@ -394,6 +397,25 @@ def test_classes_of_a_forest_are_sampled_as_probabilities(tmp_path: Path, scored
             found = sum(strength for _, strength, _, _ in explained(row, 2, prefix))
             parts = float(row[prefix + "SHAP_BASE_VALUE"]) + found + float(row[prefix + "SHAP_REMAINING_TOTAL"])
             assert parts == pytest.approx(float(row[f"t_{label}_PREDICTION"]), abs=1e-6)
+
+
+def test_texts_are_explained_as_a_whole(tmp_path: Path, scored: Scored) -> None:
+    rng = np.random.default_rng(3)
+    data = np.column_stack([rng.normal(size=90).astype(np.float32).astype(object), rng.choice(["red", "blue", ""], 90).astype(object)])
+    steps = ColumnTransformer([("text", OneHotEncoder(handle_unknown="ignore"), [1])], remainder="passthrough")
+    classifier = make_pipeline(steps, LogisticRegression()).fit(data, np.where((data[:, 1] == "red") ^ (data[:, 0] > 0), "yes", "no"))
+    types = [("x", FloatTensorType([None, 1])), ("color", StringTensorType([None, 1]))]
+    folder = folder_for(tmp_path, to_onnx(classifier, initial_types=types, target_opset=17), "binary")
+    background = "".join(f"{color},{x}\n" for x, color in data[:20])
+    (tmp_path / "background.csv").write_text("color,x\n" + background)
+    explained_rows = [[0.5, "red"], [-1.25, "blue"], [2.0, "green"], [0.0, ""]]
+    rows = table(scored(folder, "x,color\n" + "".join(f"{x},{color}\n" for x, color in explained_rows), max_explanations=2))
+    for row, values in zip(rows, explained_rows, strict=True):
+        x, color, base = averages(lambda mixed: classifier.predict_proba(mixed)[:, 1], data[:20], values)
+        found = {name: (strength, value) for name, strength, value, _ in explained(row, 2)}
+        assert found["x"] == (pytest.approx(x, abs=1e-6), str(values[0]))
+        assert found["color"] == (pytest.approx(color, abs=1e-6), values[1])
+        assert float(row["SHAP_BASE_VALUE"]) == pytest.approx(base, abs=1e-6)
 
 
 def test_xemp_has_strengths_and_no_sums(tmp_path: Path, scored: Scored) -> None:
