@@ -20,7 +20,7 @@ ROOMS: dict[str, set[str]] = {
     "plan": {"state"},
     "embedded": {"api", "service"},
     "serving": {"embedded", "service"},
-    "wanted": {"plan", "spec", "state", "embedded", "engine.capability"},
+    "wanted": {"plan", "spec", "state", "embedded", "engine.capability", "engine.metadata"},
     "refresh": {"plan", "state"},
     "proof": {"plan", "refresh", "state"},
     "planning": {"plan", "proof", "refresh", "state", "wanted"},

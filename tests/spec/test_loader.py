@@ -263,7 +263,9 @@ def test_only_deployments_bound_in_the_workspace_are_known(loaded: Loaded, head:
 
 
 def test_what_the_embedded_service_cannot_do_is_no_matter_elsewhere(loaded: Loaded, head: str, job: Callable[..., str]) -> None:
-    configuration = loaded(head + job(), workspace="prod", refusals=lambda options: iter([("max_explanations", "no")]), local_types=frozenset({"s3"}))
+    configuration = loaded(
+        head + job(), workspace="prod", refusals=lambda options, folder: iter([("max_explanations", "no")]), local_types=frozenset({"s3"})
+    )
 
     assert len(configuration.instances) == 1
 
