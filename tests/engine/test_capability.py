@@ -1,12 +1,13 @@
 """Which options are served. The rule here: the tables know every option."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from reconciler.engine.capability import REFUSED, SERVED, WITHOUT_EFFECT, model_refusals, refusals
-from reconciler.engine.metadata import Metadata
+from reconciler.engine.metadata import read_metadata
 from reconciler.options import Options
 
 ASKED: dict[str, Any] = {
@@ -84,8 +85,10 @@ def test_what_does_not_fit_the_model_is_refused(target_type: str | None, options
         ("Clustering", ("a", "b"), ["d"], {"explanation_class_names": "The model has no class d; its classes are a, b."}),
     ],
 )
-def test_classes_are_those_of_the_model(target_type: str, labels: tuple[str, ...], names: list[str] | None, refused: dict[str, str]) -> None:
-    metadata = Metadata("m", target_type, "t", labels, 0.5, Path("model.onnx"))
+def test_classes_are_those_of_the_model(
+    specs: Path, target_type: str, labels: tuple[str, ...], names: list[str] | None, refused: dict[str, str]
+) -> None:
+    metadata = replace(read_metadata(specs / "models/diabetes"), target_type=target_type, class_labels=labels)
     found = dict(model_refusals(Options(max_explanations=1, explanation_class_names=names), metadata))
     assert found.keys() == refused.keys()
     assert all(sentence in found[field] for field, sentence in refused.items())

@@ -6,6 +6,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from reconciler.engine.explanations import Explainer, explanation_names
 from reconciler.engine.job import ScoringJob
-from reconciler.engine.metadata import Metadata
+from reconciler.engine.metadata import read_metadata
 from reconciler.engine.models.model import Feature
 from reconciler.engine.pipeline import score
 from reconciler.engine.signs import signs
@@ -40,6 +41,7 @@ METADATA = """
 targetType: {}
 inferenceModel: {{targetName: t, feature_names: [u, v], classLabels: [a, b, c], positiveClassLabel: yes, negativeClassLabel: no}}
 """
+DIABETES = read_metadata(Path(__file__).parents[2] / "specs/models/diabetes")  # a regression
 EXAMPLES = [
     pytest.param("breast_cancer", "breast_cancer.csv", id="binary"),
     pytest.param("diabetes", "diabetes/2026-09.csv", id="regression"),
@@ -186,8 +188,7 @@ def explained_by(model: Fixed, rows: int, is_halted: Callable[[], bool] = lambda
     names = [feature.name for feature in model.features]
     texts = pa.RecordBatch.from_arrays([pa.array([f"{name}.{row}" for row in range(rows)]) for name in names], names)
     numbers = pa.RecordBatch.from_arrays([pa.nulls(rows, pa.float64())] * len(names), names)
-    metadata = Metadata("fixed", "Regression", "t", (), 0.5, Path("model.txt"))
-    explainer = Explainer(model, metadata, names, Options(**options), lambda: numbers, is_halted)
+    explainer = Explainer(model, DIABETES, names, Options(**options), lambda: numbers, is_halted)
     return [column.to_pylist() for column in explainer.cells(texts, numbers, np.zeros(rows))]
 
 
@@ -495,7 +496,7 @@ def test_an_empty_intake_has_nothing_to_explain(tmp_path: Path, scored: Scored) 
 
 
 def test_names_are_in_the_header_that_the_cells_fill() -> None:
-    metadata = Metadata("m", "Multiclass", "t", ("a", "b"), 0.5, Path("model.txt"))
+    metadata = replace(DIABETES, target_type="Multiclass", class_labels=("a", "b"))
     names = explanation_names(metadata, Options(max_explanations=1, explanation_num_top_classes=2, explanation_algorithm="xemp"))
     each = [f"EXPLANATION_1_{part}" for part in PARTS]
     assert names == ["CLASS_1", *(f"CLASS_1_{name}" for name in each), "CLASS_2", *(f"CLASS_2_{name}" for name in each)]
