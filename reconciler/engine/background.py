@@ -38,9 +38,13 @@ def background_rows(job: ScoringJob, features: Sequence[Feature], is_halted: Cal
 
 def _first_rows(intake: Intake, wanted: Sequence[Feature]) -> pa.RecordBatch:
     features = Features(wanted, intake)
-    # The first piece is enough: a block of the intake holds hundreds of rows, unless they are very long.
-    piece = next((piece for piece in intake.pieces(list(dict.fromkeys(features.columns)), ROWS) if piece.rows.num_rows), None)
-    return features.read(piece) if piece else nothing(wanted).slice(0, 0)
+    found, count = [nothing(wanted).slice(0, 0)], 0
+    for piece in intake.pieces(list(dict.fromkeys(features.columns)), ROWS):
+        found.append(features.read(piece).slice(0, ROWS - count))
+        count += found[-1].num_rows
+        if count == ROWS:
+            break
+    return pa.RecordBatch.from_arrays([pa.concat_arrays(column) for column in zip(*found, strict=True)], names=found[-1].schema.names)
 
 
 def nothing(features: Sequence[Feature]) -> pa.RecordBatch:
