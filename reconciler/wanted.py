@@ -5,12 +5,14 @@ release and the code that reads, compares and decides (a proof stands on the key
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reconciler.digests import Digests
+from reconciler.errors import ModelError
 from reconciler.fingerprint import value_digest
 from reconciler.plan.planner import Wanted
 from reconciler.plan.remote import Remote, remote_of
@@ -20,9 +22,11 @@ from reconciler.state.snapshot import Snapshot
 from reconciler.version import VERSION
 
 if TYPE_CHECKING:
+    from reconciler.options import Options
+    from reconciler.spec.builder import Refusals
     from reconciler.spec.loader import Configuration
 
-_CODE = ("*.py", "engine/capability.py", "plan/*.py", "spec/*.py")
+_CODE = ("*.py", "engine/capability.py", "engine/metadata.py", "plan/*.py", "spec/*.py")
 
 
 class Detail(NamedTuple):
@@ -98,7 +102,6 @@ def _content(file: str, digests: Digests) -> str | None:
 def load_specs(project: Project) -> "Configuration":
     """Parse and check the specs, as the embedded service will take them. Raises SpecInvalid with every problem."""
     from reconciler.embedded import SERVED_TYPES
-    from reconciler.engine.capability import refusals
     from reconciler.spec.loader import load
 
     return load(
@@ -106,9 +109,28 @@ def load_specs(project: Project) -> "Configuration":
         workspace=project.workspace,
         variables=project.variables,
         offered=project.offered,
-        refusals=refusals,
+        refusals=_refusals(project.root),
         local_types=SERVED_TYPES,
     )
+
+
+def _refusals(root: Path) -> "Refusals":
+    """What the embedded engine refuses, by the model too where its folder can be read; the service asks again when the job comes."""
+    from reconciler.engine.capability import model_refusals, refusals
+    from reconciler.engine.metadata import Metadata, read_metadata
+
+    @cache
+    def metadata(folder: str) -> Metadata | None:
+        try:
+            return read_metadata(root / folder)
+        except ModelError:
+            return None
+
+    def refused(options: "Options", folder: str) -> Iterator[tuple[str, str]]:
+        known = metadata(folder) if folder else None
+        return model_refusals(options, known) if known else refusals(options)
+
+    return refused
 
 
 def _parse(project: Project, snapshot: Snapshot, key: str) -> Specs:

@@ -22,7 +22,7 @@ ROOMS: dict[str, set[str]] = {
     "scorer": {"api", "embedded"},
     "settling": {"api", "apply", "scorer", "state", "wanted"},
     "serving": {"embedded", "service"},
-    "wanted": {"plan", "spec", "state", "embedded", "engine.capability"},
+    "wanted": {"plan", "spec", "state", "embedded", "engine.capability", "engine.metadata"},
     "refresh": {"plan", "state"},
     "answers": {"api", "plan", "scorer"},
     "proof": {"plan", "refresh", "state"},

@@ -63,6 +63,30 @@ def test_there_is_something_to_do_before_the_first_apply(project: Path, reconcil
     assert reconciler("plan").code == 0
 
 
+def test_a_plan_refuses_what_the_model_does_not_have(project: Path, reconciler: Reconciler) -> None:
+    asked = "    passthrough_columns_set: all\n    max_explanations: 2\n    explanation_class_names: [barbera, merlot]\n"
+    edit(JOBS, "    passthrough_columns_set: all\n", asked)
+    said = reconciler("plan")
+    assert said.code == 1
+    assert "The model has no class merlot; its classes are barolo, grignolino, barbera." in said.err
+    assert "explanation_class_names: [barbera, merlot]" in said.err
+    edit(JOBS, "merlot", "barolo")
+    assert reconciler("apply", "-auto-approve").code == 0
+    with open("state/predictions/wine.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["CLASS_1"], row["CLASS_2"]) for row in rows} == {("barbera", "barolo")}
+
+
+def test_a_plan_asks_no_model_that_cannot_be_read(project: Path, reconciler: Reconciler) -> None:
+    edit(
+        JOBS,
+        "    passthrough_columns_set: all\n",
+        "    passthrough_columns_set: all\n    max_explanations: 2\n    explanation_class_names: [merlot]\n",
+    )
+    Path("specs/models/wine/model-metadata.yaml").write_text("targetType: wrong")
+    assert "merlot" not in reconciler("plan").err
+
+
 def test_a_touched_input_plans_nothing(applied: Path, reconciler: Reconciler) -> None:
     for path in applied.rglob("specs/data/**/*.csv"):
         os.utime(path)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from datarobot.errors import AsyncProcessUnsuccessfulError, ClientError, InvalidUsageError
+from datarobot.models.prediction_explanations import ClassListMode, TopPredictionsMode
 from served import Held, Served, Wire, awaited, check_scored, predictions, serving, table
 
 Job = dr.BatchPredictionJob
@@ -182,14 +183,41 @@ def test_explanations_are_what_lightgbm_says_of_every_row(served, output):
         assert float(scored["SHAP_BASE_VALUE"][row]) == pytest.approx(contributions[-1], abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("mode", "classes"),
+    [
+        pytest.param(None, 1, id="the predicted class"),
+        pytest.param(TopPredictionsMode(2), 2, id="two classes"),
+        pytest.param(ClassListMode(["barbera", "barolo"]), 2, id="by name"),
+    ],
+)
+@pytest.mark.parametrize("algorithm", [None, "xemp"])
+def test_classes_of_an_onnx_model_are_explained(wine, wines, output, mode, classes, algorithm):
+    Job.score_to_file(wine, str(wines), str(output), max_explanations=13, explanations_mode=mode, explanation_algorithm=algorithm)
+    scored = table(output.read_text())
+    labels = scored["CLASS_1"]
+    assert f"CLASS_{classes}" in scored and f"CLASS_{classes + 1}" not in scored
+    assert set(labels) == {"barbera"} if isinstance(mode, ClassListMode) else labels == scored["cultivar_PREDICTION"]
+    assert ("CLASS_1_SHAP_BASE_VALUE" in scored) == (algorithm is None)
+    if isinstance(mode, ClassListMode) and algorithm is None:
+        raw = [[float(cell) for cell in whole_class(scored, place)] for place in (1, 2)]
+        odds = [float(b) / float(a) for b, a in zip(scored["cultivar_barbera_PREDICTION"], scored["cultivar_barolo_PREDICTION"], strict=True)]
+        assert np.exp(np.subtract(*raw)) == pytest.approx(odds, rel=1e-3)
+
+
+def whole_class(scored, place):
+    """The raw prediction of the class in this place: all the parts of each row's explanation, added up."""
+    names = ["SHAP_BASE_VALUE", "SHAP_REMAINING_TOTAL", *(f"EXPLANATION_{n}_STRENGTH" for n in range(1, 14))]
+    return np.array([scored[f"CLASS_{place}_{name}"] for name in names], float).sum(axis=0)
+
+
 # The client leaves the output file that a refused job was to fill to the garbage collector: it shall come in this test.
 @pytest.mark.filterwarnings("ignore:unclosed file .*scored.csv:ResourceWarning")
-@pytest.mark.parametrize("options", [{}, {"threshold_high": 0.8, "threshold_low": 0.2}, {"explanation_algorithm": "shap"}])
-def test_explanations_of_an_onnx_model_are_refused_with_the_reason(wine, wines, output, options):
-    with pytest.raises(ClientError, match="Only LightGBM models can be explained here") as refused:
-        Job.score_to_file(wine, str(wines), str(output), max_explanations=3, **options)
+def test_explanations_of_an_unknown_class_are_refused_with_the_reason(wine, wines, output):
+    with pytest.raises(ClientError, match="The model has no class merlot; its classes are barolo, grignolino, barbera") as refused:
+        Job.score_to_file(wine, str(wines), str(output), max_explanations=3, explanations_mode=ClassListMode(["merlot"]))
     assert refused.value.status_code == 422
-    assert set(refused.value.json["errors"]) == {"maxExplanations"}
+    assert set(refused.value.json["errors"]) == {"explanationClassNames"}
     del refused
     gc.collect()
 

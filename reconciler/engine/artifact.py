@@ -23,13 +23,12 @@ class Family:
     name: str
     extra: str
     target_types: frozenset[str]
-    is_explained: bool = False  # its library says what each feature adds to a prediction
     runs_code: bool = False  # loading one runs what its maker put there
 
 
-LIGHTGBM = Family("LightGBM", "lightgbm", _SUPERVISED, is_explained=True)
-XGBOOST = Family("XGBoost", "xgboost", _SUPERVISED, is_explained=True)
-CATBOOST = Family("CatBoost", "catboost", _SUPERVISED | {"Multilabel"}, is_explained=True)
+LIGHTGBM = Family("LightGBM", "lightgbm", _SUPERVISED)
+XGBOOST = Family("XGBoost", "xgboost", _SUPERVISED)
+CATBOOST = Family("CatBoost", "catboost", _SUPERVISED | {"Multilabel"})
 ONNX = Family("ONNX", "onnx", _SUPERVISED)
 SKOPS = Family("scikit-learn (skops)", "sklearn", _ALL - {"TextGeneration"})
 PICKLE = Family("pickled Python", "sklearn", _ALL - {"TextGeneration"}, runs_code=True)

@@ -25,6 +25,9 @@ SERVED = frozenset(
         "max_explanations",
         "threshold_high",
         "threshold_low",
+        "explanation_algorithm",
+        "explanation_class_names",
+        "explanation_num_top_classes",
     }
 )
 
@@ -33,16 +36,12 @@ WITHOUT_EFFECT = {
     "skip_drift_tracking": "the embedded service tracks no drift, so there is nothing to skip",
 }
 
-_CLASSES = "The embedded engine explains regression and binary models, and the classes of no model yet; leave this out, or score on DataRobot."
 _MONITORING = "The embedded engine scores and does not monitor; leave this out, or run the job on DataRobot."
 
 # Refused unless they have the API's default.
 REFUSED = {
     "batch_job_type": "The embedded engine runs prediction jobs only; run a monitoring job on DataRobot.",
-    "max_ngram_explanations": "The embedded engine explains whole features, not the words of a text; leave this out, or score on DataRobot.",
-    "explanation_algorithm": "The embedded engine explains with SHAP only, as the model's library computes it; write shap, or score on DataRobot.",
-    "explanation_class_names": _CLASSES,
-    "explanation_num_top_classes": _CLASSES,
+    "max_ngram_explanations": "No model served here says what each word of a text adds, so texts are explained as a whole; leave this out.",
     "prediction_instance": "The embedded engine runs on this machine; leave prediction_instance out.",
     "secondary_datasets_config_id": "The embedded engine does no feature discovery; leave this out, or score on DataRobot.",
     "timeseries_settings": "The embedded engine does not serve time series models yet; score on DataRobot.",
@@ -55,8 +54,12 @@ REFUSED = {
 # Values other than the default that ask for nothing, or for what the engine does anyway.
 _NOTHING_ASKED: dict[str, tuple[object, ...]] = {
     "max_ngram_explanations": (0,),
-    "explanation_algorithm": ("shap",),
+    "explanation_class_names": ([],),
 }
+
+# Target types of which each class has an explanation of its own.
+BY_CLASS = frozenset({"Multiclass", "Multilabel", "Clustering"})
+_OF_ONE_OUTPUT = frozenset({"Regression", "Binary", "Anomaly", "TextGeneration"})
 
 # What does not fit the model: the field, the target types it is wrong for, when it is, and the sentence.
 _MISFITS: tuple[tuple[str, frozenset[str], Callable[[Options], bool], str], ...] = (
@@ -80,9 +83,21 @@ _MISFITS: tuple[tuple[str, frozenset[str], Callable[[Options], bool], str], ...]
     ),
     (
         "max_explanations",
-        frozenset({"Multiclass", "Multilabel"}),
+        frozenset({"TextGeneration"}),
         lambda options: options.max_explanations > 0,
-        "The embedded engine explains regression and binary models, not multiclass ones yet; leave this out, or score on DataRobot.",
+        "A text has no strengths that it is made of; leave max_explanations out.",
+    ),
+    (
+        "explanation_class_names",
+        _OF_ONE_OUTPUT,
+        lambda options: bool(options.explanation_class_names),
+        "Only a model of several classes is explained class by class; leave explanation_class_names out.",
+    ),
+    (
+        "explanation_num_top_classes",
+        _OF_ONE_OUTPUT,
+        lambda options: options.explanation_num_top_classes is not None,
+        "Only a model of several classes is explained class by class; leave explanation_num_top_classes out.",
     ),
 )
 
@@ -90,7 +105,8 @@ UNLIMITED = (
     "The model has no limits beyond which a prediction is an outlier. Add outlierLimits: {low: …, high: …} to inferenceModel in its "
     "model-metadata.yaml, or leave prediction_warning_enabled out."
 )
-UNEXPLAINED = "Only LightGBM models can be explained here: ONNX Runtime does not say what each feature adds. Leave max_explanations out."
+# Options that say which explanations to give, and so say nothing without max_explanations.
+_OF_EXPLANATIONS = ("explanation_class_names", "explanation_num_top_classes")
 
 
 def refusals(options: Options, target_type: str | None = None) -> Iterator[tuple[str, str]]:
@@ -98,18 +114,21 @@ def refusals(options: Options, target_type: str | None = None) -> Iterator[tuple
     if problem := dialect.problem(options.csv_settings):
         yield "csv_settings", f"The engine cannot serve these csv_settings: {problem}."
     yield from ((field, sentence) for field, sentence in REFUSED.items() if _is_asked(options, field))
+    if not options.max_explanations:
+        yield from ((field, f"{field} needs max_explanations above 0.") for field in _OF_EXPLANATIONS if _is_asked(options, field))
     for field, misfits, is_given, sentence in _MISFITS:
         if target_type in misfits and is_given(options):
             yield field, sentence
 
 
 def model_refusals(options: Options, metadata: Metadata) -> Iterator[tuple[str, str]]:
-    """`refusals`, and what a model of this kind of artifact cannot do."""
+    """`refusals`, and what this model in particular does not have."""
     yield from refusals(options, metadata.target_type)
-    if options.max_explanations and not metadata.is_explained:
-        yield "max_explanations", UNEXPLAINED
     if options.prediction_warning_enabled and metadata.target_type == "Regression" and metadata.outlier_limits is None:
         yield "prediction_warning_enabled", UNLIMITED
+    unknown = [name for name in options.explanation_class_names or () if name not in metadata.class_labels]
+    if unknown and metadata.target_type in BY_CLASS:
+        yield "explanation_class_names", f"The model has no class {', '.join(unknown)}; its classes are {', '.join(metadata.class_labels)}."
 
 
 def _is_asked(options: Options, field: str) -> bool:

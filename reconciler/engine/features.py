@@ -33,16 +33,16 @@ class Features:
     """Finds the columns at once (all that are missing are named) and then turns rows into what the model reads."""
 
     def __init__(self, wanted: Sequence[Feature], intake: Intake) -> None:
-        self._wanted = wanted or [Feature(name, is_text=True) for name in intake.header]
-        self.columns = _columns([feature.name for feature in self._wanted], intake)
-        _check_types(self._wanted, self.columns, intake)
+        self.wanted = wanted or [Feature(name, is_text=True) for name in intake.header]
+        self.columns = _columns([feature.name for feature in self.wanted], intake)
+        _check_types(self.wanted, self.columns, intake)
 
     def read(self, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, dict[int, Fault]]:
         """The features of every row, and the rows that have none; theirs are null where they are unreadable."""
         faults: dict[int, Fault] = {}
-        pairs = zip(self._wanted, self.columns, strict=True)
+        pairs = zip(self.wanted, self.columns, strict=True)
         arrays = [texts(rows.column(column)) if feature.is_text else _numbers(rows.column(column), column, faults) for feature, column in pairs]
-        return pa.RecordBatch.from_arrays(arrays, names=[feature.name for feature in self._wanted]), faults
+        return pa.RecordBatch.from_arrays(arrays, names=[feature.name for feature in self.wanted]), faults
 
 
 def _numbers(values: pa.Array, column: str, faults: dict[int, Fault]) -> pa.Array:

@@ -40,7 +40,7 @@ def output_columns(metadata: Metadata, options: Options, header: Sequence[str]) 
     columns: list[AnyColumn] = [*prediction_columns(metadata, options)]
     if options.include_prediction_status:
         columns.append(Status())
-    columns += [_explanation(place, name) for place, name in enumerate(explanation_names(options))]
+    columns += [_explanation(place, name) for place, name in enumerate(explanation_names(metadata, options))]
     columns += [Passed(name, source=name) for name in passthrough(options, header)]
     _check_names(columns, "Leave it out of passthrough_columns, or rename it in the intake.")
     columns = _remapped(columns, options)

@@ -57,10 +57,6 @@ class Metadata:
     def negative_label(self) -> str:
         return self.class_labels[1]
 
-    @property
-    def is_explained(self) -> bool:
-        return self.family.is_explained
-
 
 def read_metadata(folder: Path, *, is_trusted: bool = False) -> Metadata:
     """Raises ModelError for everything that keeps the folder from being a deployment; also for code that nobody vouches for."""

@@ -1,23 +1,24 @@
 """Pieces of the intake into blocks of the output. The rule here: a row that cannot be scored is a fault, and takes no other row with it."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from reconciler.engine.background import background_rows
 from reconciler.engine.block import Block, Part, Places, Whole, joined, taken
-from reconciler.engine.capability import UNEXPLAINED
 from reconciler.engine.dialect import Dialect
-from reconciler.engine.explanations import ROWS, Explainer
+from reconciler.engine.explanations import Explainer
 from reconciler.engine.failure import Failure, Fault
 from reconciler.engine.features import Features
 from reconciler.engine.intake import Intake, Piece
 from reconciler.engine.job import ScoringJob
 from reconciler.engine.layout import output_columns, passthrough
 from reconciler.engine.metadata import Metadata
-from reconciler.engine.models.model import ExplainingModel, Model
+from reconciler.engine.models.model import Model
 from reconciler.engine.output import Form, form
 from reconciler.engine.predictions import are_possible
 from reconciler.engine.text import texts
@@ -54,21 +55,21 @@ class Scorer:
     @property
     def _rows_at_once(self) -> int:
         rows = self._model.rows_at_once
-        return min(rows, ROWS) if self._explainer else rows
+        return min(rows, self._explainer.rows_at_once) if self._explainer else rows
 
     def _explaining(self, job: ScoringJob, is_halted: Callable[[], bool]) -> Explainer | None:
         if not job.options.max_explanations:
             return None
-        if not isinstance(self._model, ExplainingModel):
-            raise ScoringError("The model cannot be explained", f"{self._metadata.artifact}: {UNEXPLAINED}")
-        return Explainer(self._model, self._features.columns, job.options, is_halted)
+        background = partial(background_rows, job, self._features.wanted, is_halted)
+        return Explainer(self._model, self._metadata, self._features.columns, job.options, background, is_halted)
 
     def _scored(self, table: pa.RecordBatch, features: pa.RecordBatch, good: Places, faults: dict[int, Fault]) -> Part:
         """What the model gives for the good rows; one that it cannot score is a fault more."""
         parts = []
         for start in range(0, len(good), self._rows_at_once):
             some = good[start : start + self._rows_at_once]
-            parts += [self._explained(table, features, part) for part in self._predicted(taken(features, some), some, faults)]
+            for part in self._predicted(taken(features, some), some, faults):
+                parts += self._explained(table, features, part, faults)
         return joined(parts)
 
     def _predicted(self, features: pa.RecordBatch, places: Places, faults: dict[int, Fault]) -> Iterator[Part]:
@@ -80,7 +81,7 @@ class Scorer:
         except (Cancelled, ModelError):
             raise
         except ScoringError as error:
-            fault = Fault(f"{error.summary}: {error.detail}" if error.detail else error.summary)
+            fault = _fault(error)
             half = len(places) // 2
             if half == 0 or self._options.disable_row_level_error_handling:
                 faults.update(dict.fromkeys(places.tolist(), fault))
@@ -98,13 +99,26 @@ class Scorer:
         if len(places):
             yield Part(places, scores, ())
 
-    def _explained(self, table: pa.RecordBatch, features: pa.RecordBatch, part: Part) -> Part:
+    def _explained(self, table: pa.RecordBatch, features: pa.RecordBatch, part: Part, faults: dict[int, Fault]) -> Iterator[Part]:
+        """The rows with their explanations. One that has a prediction and cannot be explained is found by halves too."""
         if self._explainer is None:
-            return part
+            yield part
+            return
         columns = self._features.columns
         values = pa.RecordBatch.from_arrays([texts(table.column(column)) for column in columns], columns)
-        cells = self._explainer.cells(taken(values, part.places), taken(features, part.places), part.scores)
-        return Part(part.places, part.scores, cells)
+        try:
+            cells = self._explainer.cells(taken(values, part.places), taken(features, part.places), part.scores)
+        except (Cancelled, ModelError):
+            raise
+        except ScoringError as error:
+            half = len(part.places) // 2
+            if not half:
+                faults[int(part.places[0])] = _fault(error)
+                return
+            for some in (slice(0, half), slice(half, None)):
+                yield from self._explained(table, features, Part(part.places[some], part.scores[some], ()), faults)
+        else:
+            yield Part(part.places, part.scores, cells)
 
     def _written(self, piece: Piece, whole: Whole, faults: dict[int, Fault]) -> Block:
         failures, cells = self._cells(piece, whole, faults)
@@ -131,6 +145,10 @@ class Scorer:
         located = piece.located(places) if places else []
         pairs = zip(places, located, strict=True)
         return [Failure(self._intake.unit, number, faults[place], text) for place, (number, text) in pairs]
+
+
+def _fault(error: ScoringError) -> Fault:
+    return Fault(f"{error.summary}: {error.detail}" if error.detail else error.summary)
 
 
 def _impossible(scores: NDArray[np.float64]) -> Fault:

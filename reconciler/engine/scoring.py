@@ -9,15 +9,13 @@ from collections.abc import Callable
 from contextlib import closing
 
 from reconciler.engine.count import Count
-from reconciler.engine.csv_intake import CsvIntake
 from reconciler.engine.dialect import Dialect
 from reconciler.engine.failure import Rejects
 from reconciler.engine.flow import Flow
-from reconciler.engine.intake import Intake
+from reconciler.engine.intakes import open_intake
 from reconciler.engine.job import Progress, ScoringJob, Tally
 from reconciler.engine.metadata import Metadata
 from reconciler.engine.models.registry import load_model
-from reconciler.engine.parquet import ParquetIntake, is_parquet
 from reconciler.engine.scorer import Scorer
 from reconciler.errors import ScoringError
 
@@ -25,7 +23,7 @@ from reconciler.errors import ScoringError
 def run(job: ScoringJob, metadata: Metadata, report: Callable[[Progress], None], is_cancelled: Callable[[], bool]) -> Tally:
     _check_files(job)
     halt = threading.Event()
-    with closing(_intake(job, halt.is_set)) as intake:
+    with closing(open_intake(job.intake, Dialect.of(job.options.csv_settings), halt.is_set)) as intake:
         scorer = Scorer(metadata, load_model(metadata), intake, job, halt.is_set)
         with scorer.form.open(job.output) as output, closing(Rejects(job.rejects_file)) as rejects:
             count = Count(job, intake, output, rejects, report, is_cancelled)
@@ -39,10 +37,6 @@ def run(job: ScoringJob, metadata: Metadata, report: Callable[[Progress], None],
             rejects.finish()
             count.report()
             return Tally(count.rows - count.failed, count.failed, 0, intake.bytes_read, output.bytes_written)
-
-
-def _intake(job: ScoringJob, is_halted: Callable[[], bool]) -> Intake:
-    return ParquetIntake(job.intake) if is_parquet(job.intake) else CsvIntake(job.intake, Dialect.of(job.options.csv_settings), is_halted)
 
 
 def _check_files(job: ScoringJob) -> None:

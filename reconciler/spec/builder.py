@@ -21,7 +21,8 @@ from reconciler.spec.model import TARGETS
 from reconciler.spec.problem import Problems, did_you_mean
 from reconciler.spec.wording import sentence_of, shown, wrongs
 
-Refusals = Callable[[Options], Iterator[tuple[str, str]]]
+# For options and the deployment that they are for, a model's folder: the field and the sentence of each that cannot be served.
+Refusals = Callable[[Options, str], Iterator[tuple[str, str]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ class Builder:
         uses.update(self._dependencies(job, filled.get("depends_on")))
         parsed = self._parsed(job, filled, address)
         if parsed is not None:
-            self._check_options(job, parsed, address)
+            self._check_options(job, parsed, target.get("deployment", ""), address)
         if parsed is None or self._problems.told > before:
             return None
         options, on_unknown = parsed.option_settings(), parsed.on_unknown or "keep"
@@ -134,10 +135,10 @@ class Builder:
                 self._problems.add(job.spot_at(wrong.path), wrong.summary, wrong.detail, is_key=wrong.is_key, address=address)
         return None
 
-    def _check_options(self, job: Job, parsed: model.Job, address: str) -> None:
+    def _check_options(self, job: Job, parsed: model.Job, deployment: str, address: str) -> None:
         for name, sentence in options.broken_rules(parsed):
             self._problems.add(job.spot_of(name), "Invalid options", sentence_of(sentence), address=address)
-        for name, sentence in self._refusals(parsed) if self._refusals else ():
+        for name, sentence in self._refusals(parsed, deployment) if self._refusals else ():
             self._problems.add(job.spot_of(name), "Unsupported option", sentence_of(sentence), address=address)
 
     def _target(self, job: Job, filled: dict[str, Any]) -> tuple[dict[str, str], str]:

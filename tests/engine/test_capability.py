@@ -1,18 +1,18 @@
 """Which options are served. The rule here: the tables know every option."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from reconciler.engine.capability import REFUSED, SERVED, WITHOUT_EFFECT, refusals
+from reconciler.engine.capability import REFUSED, SERVED, WITHOUT_EFFECT, model_refusals, refusals
+from reconciler.engine.metadata import read_metadata
 from reconciler.options import Options
 
 ASKED: dict[str, Any] = {
     "batch_job_type": "monitoring",
     "max_ngram_explanations": "all",
-    "explanation_algorithm": "xemp",
-    "explanation_class_names": ["a"],
-    "explanation_num_top_classes": 1,
     "prediction_instance": {"host_name": "h"},
     "secondary_datasets_config_id": "s",
     "timeseries_settings": {"type": "forecast"},
@@ -43,7 +43,7 @@ def test_options_of_pace_are_accepted() -> None:
 
 
 def test_asking_for_nothing_is_accepted() -> None:
-    assert list(refusals(Options(prediction_warning_enabled=False, max_ngram_explanations=0))) == []
+    assert list(refusals(Options(prediction_warning_enabled=False, max_ngram_explanations=0, explanation_class_names=[]))) == []
 
 
 @pytest.mark.parametrize(
@@ -54,8 +54,6 @@ def test_asking_for_nothing_is_accepted() -> None:
         ("Regression", {"prediction_threshold": 0.2}, ["prediction_threshold"]),
         ("Regression", {"include_probabilities_classes": ["a"]}, ["include_probabilities_classes"]),
         ("Multiclass", {"include_probabilities_classes": ["a"]}, []),
-        ("Multiclass", {"max_explanations": 3}, ["max_explanations"]),
-        ("Multilabel", {"max_explanations": 3}, ["max_explanations"]),
         ("Multilabel", {"prediction_threshold": 0.2}, ["prediction_threshold"]),
         ("Multilabel", {"include_probabilities_classes": ["a"]}, []),
         ("Clustering", {"include_probabilities_classes": ["a"]}, []),
@@ -64,13 +62,42 @@ def test_asking_for_nothing_is_accepted() -> None:
         ("Regression", {"prediction_warning_enabled": True}, []),
         ("Binary", {"prediction_warning_enabled": True}, ["prediction_warning_enabled"]),
         ("Multiclass", {"prediction_warning_enabled": False}, []),
+        ("Multiclass", {"max_explanations": 3, "threshold_low": 0.1}, []),
+        ("Multiclass", {"max_explanations": 3, "explanation_num_top_classes": 2}, []),
+        ("Multiclass", {"max_explanations": 3, "explanation_class_names": ["a"], "explanation_algorithm": "xemp"}, []),
+        ("Multiclass", {"explanation_class_names": ["a"]}, ["explanation_class_names"]),
+        (None, {"explanation_num_top_classes": 1}, ["explanation_num_top_classes"]),
+        ("Binary", {"max_explanations": 3, "explanation_num_top_classes": 1}, ["explanation_num_top_classes"]),
+        ("Regression", {"max_explanations": 3, "explanation_class_names": ["a"]}, ["explanation_class_names"]),
+        ("Multiclass", {"max_explanations": 3, "max_ngram_explanations": 5}, ["max_ngram_explanations"]),
+        ("Anomaly", {"max_explanations": 3}, []),
+        ("TextGeneration", {"max_explanations": 3}, ["max_explanations"]),
         ("Binary", {"max_explanations": 3, "threshold_high": 0.5, "threshold_low": 0.1, "explanation_algorithm": "shap"}, []),
         ("Regression", {"max_explanations": 3}, []),
-        ("Regression", {"max_explanations": 3, "explanation_algorithm": "xemp"}, ["explanation_algorithm"]),
+        ("Regression", {"max_explanations": 3, "explanation_algorithm": "xemp"}, []),
     ],
 )
-def test_what_does_not_fit_the_model_is_refused(target_type: str, options: dict[str, Any], fields: list[str]) -> None:
+def test_what_does_not_fit_the_model_is_refused(target_type: str | None, options: dict[str, Any], fields: list[str]) -> None:
     assert [field for field, _ in refusals(Options(**options), target_type)] == fields
+
+
+@pytest.mark.parametrize(
+    ("target_type", "labels", "names", "refused"),
+    [
+        ("Multiclass", ("a", "b", "c"), ["a", "c"], {}),
+        ("Multiclass", ("a", "b", "c"), ["a", "A", "d"], {"explanation_class_names": "The model has no class A, d; its classes are a, b, c."}),
+        ("Multiclass", ("a", "b", "c"), None, {}),
+        ("Binary", ("a", "b"), ["d"], {"explanation_class_names": "Only a model of several classes"}),
+        ("Clustering", ("a", "b"), ["d"], {"explanation_class_names": "The model has no class d; its classes are a, b."}),
+    ],
+)
+def test_classes_are_those_of_the_model(
+    specs: Path, target_type: str, labels: tuple[str, ...], names: list[str] | None, refused: dict[str, str]
+) -> None:
+    metadata = replace(read_metadata(specs / "models/diabetes"), target_type=target_type, class_labels=labels)
+    found = dict(model_refusals(Options(max_explanations=1, explanation_class_names=names), metadata))
+    assert found.keys() == refused.keys()
+    assert all(sentence in found[field] for field, sentence in refused.items())
 
 
 @pytest.mark.parametrize(

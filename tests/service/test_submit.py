@@ -98,15 +98,18 @@ def test_a_model_that_cannot_be_read_is_refused_with_its_sentence(house, client)
     assert "no artifact" in answer.json()["errors"]["deploymentId"]
 
 
-def test_explanations_are_for_artifacts_that_can_give_them(house, client):
-    explained = house.spec("a", maxExplanations=3, thresholdHigh=0.8, explanationAlgorithm="shap")
+def test_explanations_are_of_what_the_model_has(house, client):
+    explained = house.spec("a", maxExplanations=3, thresholdHigh=0.8, explanationAlgorithm="xemp")
     assert post(client, explained).status_code == 202
-    artifact = house.deployments["fraud"].folder / "model.lgb"
-    artifact.rename(artifact.with_suffix(".onnx"))
-    answer = post(client, house.spec("b", deployment="fraud", maxExplanations=3))
+    answer = post(client, house.spec("b", maxExplanations=3, explanationNumTopClasses=2))
     assert answer.status_code == 422
-    assert "Only LightGBM models can be explained" in answer.json()["errors"]["maxExplanations"]
-    assert post(client, house.spec("c", deployment="fraud", maxExplanations=0)).status_code == 202
+    assert "Only a model of several classes" in answer.json()["errors"]["explanationNumTopClasses"]
+    metadata = house.deployments["fraud"].folder / "model-metadata.yaml"
+    metadata.write_text("targetType: multiclass\ninferenceModel: {targetName: t, classLabels: [x, y, z]}\n")
+    answer = post(client, house.spec("c", deployment="fraud", maxExplanations=3, explanationClassNames=["y", "w"]))
+    assert answer.status_code == 422
+    assert "no class w; its classes are x, y, z" in answer.json()["errors"]["explanationClassNames"]
+    assert post(client, house.spec("d", deployment="fraud", maxExplanations=3, explanationClassNames=["y", "x"])).status_code == 202
 
 
 def test_messages_are_ascii_whatever_they_quote(house, client):

@@ -378,9 +378,9 @@ def test_a_name_that_is_not_bound_here_says_where_it_is(refused: Refused, head: 
     assert "specs/jobs.yaml line 9" in diagnostic.detail
 
 
-def shap_only(options: Options) -> Iterator[tuple[str, str]]:
+def shap_only(options: Options, folder: str) -> Iterator[tuple[str, str]]:
     if options.explanation_algorithm == "xemp":
-        yield "explanation_algorithm", "the embedded service explains with shap"
+        yield "explanation_algorithm", f"the model in {folder} explains with shap"
 
 
 @pytest.mark.parametrize("target", ["model_id", "modelPackageId"])
@@ -398,4 +398,4 @@ def test_what_the_embedded_service_cannot_do_is_told(refused: Refused, head: str
 
     assert (first.summary, underlined(first)) == ("Unsupported output type", "tableau")
     assert "localFile, s3" in first.detail
-    assert (second.summary, second.detail, underlined(second)) == ("Unsupported option", "the embedded service explains with shap.", "xemp")
+    assert (second.summary, second.detail, underlined(second)) == ("Unsupported option", "the model in models/churn explains with shap.", "xemp")

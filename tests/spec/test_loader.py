@@ -346,7 +346,9 @@ def test_trust_is_no_part_of_what_is_scored(loaded: Loaded, head: str, job: Call
 
 
 def test_what_the_embedded_service_cannot_do_is_no_matter_elsewhere(loaded: Loaded, head: str, job: Callable[..., str]) -> None:
-    configuration = loaded(head + job(), workspace="prod", refusals=lambda options: iter([("max_explanations", "no")]), local_types=frozenset({"s3"}))
+    configuration = loaded(
+        head + job(), workspace="prod", refusals=lambda options, folder: iter([("max_explanations", "no")]), local_types=frozenset({"s3"})
+    )
 
     assert len(configuration.instances) == 1
 

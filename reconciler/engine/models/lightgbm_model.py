@@ -41,9 +41,9 @@ class LightGBMModel:
         return self._predicted(rows)
 
     def contributions(self, rows: pa.RecordBatch) -> Scores:
-        flat = self._predicted(rows, pred_contrib=True)
+        table = self._predicted(rows, pred_contrib=True)
         classes = self._booster.num_model_per_iteration()
-        return flat if classes == 1 else flat.reshape(len(flat), classes, -1)
+        return table if classes == 1 else table.reshape(len(table), classes, -1)
 
     def _predicted(self, rows: pa.RecordBatch, pred_contrib: bool = False) -> Scores:
         coded = {name: recoded(rows.column(name), codes, _UNSEEN) for name, codes in self._codes.items()}

@@ -41,10 +41,27 @@ class Model(Protocol):
 @runtime_checkable
 class ExplainingModel(Model, Protocol):
     def contributions(self, rows: pa.RecordBatch) -> Scores:
-        """(n, features + 1): what each feature adds to the raw prediction, in link space, and last the base value that it is added to.
+        """What each feature adds to the raw prediction, in link space, and last the base value that it is added to.
 
-        (n, classes, features + 1) for multiclass. The parts of a row add up to what `predict` starts from, before it makes a probability of it.
+        (n, features + 1); (n, classes, features + 1) for several classes, in the order of the metadata's labels. ScoringError or values that are not
+        finite for a row of nulls say that this one model cannot be explained so.
         """
+
+
+@runtime_checkable
+class AdditiveModel(Model, Protocol):
+    def terms(self, rows: pa.RecordBatch) -> Scores:
+        """The raw prediction, in link space, as a sum with one term for each feature, which depends on that feature alone, and last the constant.
+
+        Shapes as of `ExplainingModel.contributions`. For a linear model: coefficient times value, and the intercept.
+        """
+
+
+def linear_terms(table: Scores, coefficients: Scores, constants: Scores) -> Scores:
+    """`AdditiveModel.terms` of a linear model: `table` is (n, features), `coefficients` (outputs, features), `constants` (outputs,)."""
+    last = np.broadcast_to(constants[:, None], (len(table), len(constants), 1))
+    terms: Scores = np.concatenate([table[:, None, :] * coefficients, last], axis=2)
+    return terms if len(constants) > 1 else terms[:, 0]
 
 
 def matrix(rows: pa.RecordBatch, dtype: type[np.floating[Any]], recoded: Mapping[str, NDArray[Any]] | None = None) -> NDArray[Any]:

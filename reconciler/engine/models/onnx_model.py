@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from reconciler.engine.metadata import Metadata
 from reconciler.engine.models.labels import Label, order_of, unfit
-from reconciler.engine.models.model import Feature, Scores, matrix
+from reconciler.engine.models.model import Feature, Model, Scores, matrix
 from reconciler.engine.models.onnx_graph import graph_labels, safe_graph, stored_names, unloadable
+from reconciler.engine.models.onnx_linear import linear
 from reconciler.errors import ScoringError
 
 _TEXT = "tensor(string)"
@@ -42,12 +43,12 @@ class OnnxModel:
         return self.scores(answer)
 
 
-def load(metadata: Metadata) -> OnnxModel:
+def load(metadata: Metadata) -> Model:
     graph = safe_graph(metadata)
     session = _session(metadata)
     features, inputs = _inputs(metadata, session, graph)
     outputs, scores = _outputs(metadata, session, graph)
-    return OnnxModel(session, features, inputs, outputs, scores)
+    return linear(metadata, graph, OnnxModel(session, features, inputs, outputs, scores), inputs)
 
 
 def _session(metadata: Metadata) -> onnxruntime.InferenceSession:
