@@ -9,9 +9,10 @@ import threadpoolctl
 
 from reconciler.engine.metadata import Metadata
 from reconciler.engine.models.estimator_columns import text_columns
+from reconciler.engine.models.estimator_weights import weights
 from reconciler.engine.models.frame import typed
 from reconciler.engine.models.labels import order_of, unfit
-from reconciler.engine.models.model import Feature, Scores, matrix
+from reconciler.engine.models.model import Feature, Scores, linear_terms, matrix
 from reconciler.errors import ModelError, ScoringError
 
 _ROWS = 4096
@@ -39,6 +40,20 @@ class EstimatorModel:
             raise failure(error) from error
 
 
+class LinearEstimatorModel(EstimatorModel):
+    """One that is linear in its features."""
+
+    def __init__(
+        self, features: tuple[Feature, ...], has_names: bool, predict: Callable[[Any], Any], coefficients: Scores, constants: Scores
+    ) -> None:
+        super().__init__(features, has_names, predict)
+        self._coefficients = coefficients
+        self._constants = constants
+
+    def terms(self, rows: pa.RecordBatch) -> Scores:
+        return linear_terms(matrix(rows, np.float64), self._coefficients, self._constants)
+
+
 def failure(error: Exception) -> ScoringError:
     said = " ".join(str(error).split()).removesuffix(".")
     return ScoringError("The model failed", f"It raised {type(error).__name__}: {said}.")
@@ -56,7 +71,12 @@ def model_of(metadata: Metadata, estimator: Any) -> EstimatorModel:
         raise unfit(metadata, f"it has {expected} features, but feature_names lists {len(names)}")
     texts = text_columns(estimator, names) | {name for name, kind in metadata.column_types.items() if kind == "string"}
     features = tuple(Feature(name, is_text=name in texts) for name in names)
-    return EstimatorModel(features, bool(fitted_on) or bool(texts), predictor(metadata, estimator))
+    call = predictor(metadata, estimator)
+    has_names = bool(fitted_on) or bool(texts)
+    order = order_of(metadata, _labels(metadata, estimator.classes_)) if metadata.target_type in ("Binary", "Multiclass") else []
+    if not texts and (found := weights(metadata.target_type, estimator, order)):
+        return LinearEstimatorModel(features, has_names, call, *found)
+    return EstimatorModel(features, has_names, call)
 
 
 def predictor(metadata: Metadata, estimator: Any) -> Callable[[Any], Any]:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from onnx.helper import get_attribute_value
 
 from reconciler.engine.metadata import Metadata
-from reconciler.engine.models.model import Feature, Model, Scores, linear_terms
 from reconciler.engine.models.labels import order_of
+from reconciler.engine.models.model import Feature, Model, Scores, linear_terms
 from reconciler.errors import ModelError, ScoringError
 
 Inputs = Callable[[pa.RecordBatch], dict[str, NDArray[Any]]]
