@@ -65,7 +65,7 @@ class Scorer:
 
     def _scored(self, table: pa.RecordBatch, features: pa.RecordBatch, good: Places, faults: dict[int, Fault]) -> Part:
         """What the model gives for the good rows; one that it cannot score is a fault more."""
-        parts = []
+        parts: list[Part] = []
         for start in range(0, len(good), self._rows_at_once):
             some = good[start : start + self._rows_at_once]
             for part in self._predicted(taken(features, some), some, faults):
