@@ -52,7 +52,8 @@ class Born:
         """Its exit code; None when it was killed."""
         assert self.has_ended(LIMIT_SECONDS), f"It has not ended.\n{self.err}"
         code = self._folder / "code"
-        return int(code.read_text()) if code.exists() else None
+        said = code.read_text() if code.exists() else ""
+        return int(said) if said else None  # killed before or while it wrote its last word
 
     @property
     def out(self) -> str:

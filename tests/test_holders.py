@@ -1,5 +1,6 @@
 """Two applies of one state: at once, after the other was killed, and after it was only paused. The rule here: only one of them writes."""
 
+import contextlib
 import signal
 import sqlite3
 import threading
@@ -155,8 +156,9 @@ def test_a_holder_that_is_paused_after_any_write_does_nothing_twice(tmp_path: Pa
 def stopped(born: Born) -> bool:
     """Whether it stands still; false when it has ended instead."""
     while not born.has_ended(0.01):
-        if Path(f"/proc/{born.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T":
-            return True
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended just now
+            if Path(f"/proc/{born.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T":
+                return True
     return False
 
 

@@ -52,6 +52,11 @@ class Transfers:
         job = self._begun(job_id, media_type, is_part=True)
         with self.unless_ended(job_id):
             self.files.parts(job_id).mkdir(mode=0o700, exist_ok=True)
+            try:
+                self.check_open(job_id)  # the files of a job that was deleted meanwhile went before this folder came
+            except Refusal:
+                self.files.remove_parts(job_id)
+                raise
             return PartUpload(self, job, number, agent.startswith(_COUNTS_CHARACTERS))
 
     def finalize(self, job_id: str) -> None:
