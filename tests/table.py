@@ -55,8 +55,12 @@ def folder_for(folder: Path, target_type: str, **inference: Any) -> Path:
     return folder
 
 
+def rows_of(output: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(output.decode())))
+
+
 def column(output: bytes, name: str) -> list[str]:
-    return [row[name] for row in csv.DictReader(io.StringIO(output.decode()))]
+    return [row[name] for row in rows_of(output)]
 
 
 def numbers(output: bytes, name: str = "t_PREDICTION") -> list[float]:

@@ -152,5 +152,5 @@ def _fault(error: ScoringError) -> Fault:
 
 
 def _impossible(scores: NDArray[np.float64]) -> Fault:
-    given = ", ".join(str(score) for score in scores.reshape(-1))
+    given = ", ".join(str(score) for score in np.reshape(scores, -1))
     return Fault(f"the model gave {given}; it may not take the row's missing or infinite values")

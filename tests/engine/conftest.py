@@ -56,7 +56,7 @@ def scored(tmp_path: Path) -> Callable[..., bytes]:
         intake = content if isinstance(content, Path) else tmp_path / "in.csv"
         if not isinstance(content, Path):
             intake.write_bytes(content.encode() if isinstance(content, str) else content)
-        job = ScoringJob(folder, intake, tmp_path / "out.csv", Options(**options), is_trusted)
+        job = ScoringJob(folder, intake, tmp_path / "out.csv", Options(**options), is_trusted=is_trusted)
         tally = finish(job)
         assert tally.bytes_written == job.output.stat().st_size
         assert tally.bytes_read == intake.stat().st_size
