@@ -33,7 +33,7 @@ def job_ids() -> list[str]:
     """The ids of all the jobs that the service lists."""
 
     async def listed() -> list[str]:
-        async with embedded_client(Path.cwd(), Path("state/reconciler.service/local"), ["specs/models/wine"]) as client:
+        async with embedded_client(Path.cwd(), Path("state/reconciler.service/local"), {"specs/models/wine": False}) as client:
             return [job.id async for job in client.jobs()]
 
     return asyncio.run(listed())
