@@ -102,7 +102,7 @@ class Tracking:
                 status = FROM_WIRE.get(job.status)
                 if status in (Status.FAILED, Status.ABORTED):
                     await self._settled(upload)
-                    raise JobEnded(f"Scoring was {status}", self._last_words(job), status)
+                    raise JobEnded(f"Scoring was {status}", last_words(job, self.root), status)
                 if status is Status.RUNNING and self.run.status is Status.SUBMITTED:
                     self.run = self.store.move(self.run, status, started_at=timestamp(now()))
                 if downloads(self.run.request) and fetch is None and (job.links.download or status is Status.SCORED):
@@ -302,12 +302,13 @@ class Tracking:
     def _staging(self) -> Path:
         return self.root / (self.run.staging or "")
 
-    def _last_words(self, job: Job) -> str:
-        """The status details, and the last lines of the log that say more."""
-        details = as_written(job.status_details, self.root)
-        lines = [as_written(line, self.root) for line in job.logs if not line.startswith(_USUAL)]
-        more = [line for line in lines if line not in details and details not in line][-_LOG_LINES:]
-        return "\n".join([details, *(["The last lines of its log:", *more] if more else [])])
+
+def last_words(job: Job, root: Path) -> str:
+    """Of a job that ended badly: the status details, and the last lines of the log that say more."""
+    details = as_written(job.status_details, root)
+    lines = [as_written(line, root) for line in job.logs if not line.startswith(_USUAL)]
+    more = [line for line in lines if line not in details and details not in line][-_LOG_LINES:]
+    return "\n".join([details, *(["The last lines of its log:", *more] if more else [])])
 
 
 class _Errands:
