@@ -153,7 +153,9 @@ class Client:
             while part := await asyncio.to_thread(next, parts, None):
                 await self._send_part(f"{place}part/{number}/", _media_type(job), file, part, on_sent, intake.get("async") is False)
                 number += 1
-            await self._connection.upload("POST", f"{place}finalizeMultipart/", dict, _UPLOAD_SECONDS)
+            await self._connection.upload(
+                "POST", f"{place}finalizeMultipart/", lambda: {"headers": {"Idempotency-Key": f"{job.id}-parts"}}, _UPLOAD_SECONDS
+            )
 
     async def download(self, job: Job) -> AsyncGenerator[bytes]:
         """The result of a job as it grows; use with `aclosing`. Raises ServiceError, without a status when the body was cut short.

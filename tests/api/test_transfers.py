@@ -139,6 +139,7 @@ def test_file_goes_up_in_parts(intake: Path) -> None:
         "POST /api/v2/batchPredictions/j1/csvUpload/finalizeMultipart/",
     ]
     assert len(parts) == 3 and end == b""
+    assert b"idempotency-key: j1-parts" in there.asked[-1].head.lower()
     assert all(part.startswith(b"a,b\r\n") and part.endswith(b"\r\n") for part in parts)
     assert parts[0] + b"".join(part.removeprefix(b"a,b\r\n") for part in parts[1:]) == ROWS
     assert sent[-1] == len(ROWS)
