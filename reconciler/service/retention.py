@@ -38,15 +38,19 @@ class Sweeper:
         self._wake.set()
 
     def _work(self) -> None:
+        failures = 0
         while True:
             self._wake.clear()
             if self._stopping:  # set before the event, so it is seen here or the event is still to come
                 return
             try:
                 self.sweep()
+                failures = 0
             except Exception:
+                # Such as a part that was being written into the folder that was removed.
                 _LOG.exception("files that are no longer kept cannot be removed; the next round tries again")
-            self._wake.wait(_INTERVAL)
+                failures += 1
+            self._wake.wait(min(_INTERVAL, 2.0**failures) if failures else _INTERVAL)
 
     def sweep(self) -> None:
         self._files.remove_rejects(self._clock() - self._retention)
@@ -55,5 +59,5 @@ class Sweeper:
             self._store.cut_upload(job.id, STALLED)
             self._files.remove_upload(job.id)
         for job in self._store.expired(before):
-            self._store.forget_files(job.id)
             self._files.remove(job.id)
+            self._store.forget_files(job.id)  # only now: what could not be removed must be found again
