@@ -52,7 +52,7 @@ def _first_rows(intake: Intake, wanted: Sequence[Feature], is_halted: Callable[[
             of_piece = np.delete(np.arange(rows.count), list(rows.faults))
             every = dict(rows.faults) | {int(of_piece[place]): fault for place, fault in faults.items()}
             ((number, text),) = piece.located([min(every)])
-            wrong = Failure(intake.unit, number, every[min(every)], text)
+            wrong = Failure(intake.unit, number, every[min(every)], text, piece.file)
         good = np.delete(np.arange(read.num_rows), list(faults))[: ROWS - count]
         found.append(read.take(pa.array(good)))
         count += len(good)

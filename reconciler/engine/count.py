@@ -9,7 +9,7 @@ from reconciler.engine.failure import NAMED, Rejects
 from reconciler.engine.flow import TICK
 from reconciler.engine.intake import Intake
 from reconciler.engine.job import Progress, ScoringJob
-from reconciler.engine.output import Output
+from reconciler.engine.sink import Output
 from reconciler.errors import Cancelled, ScoringError
 
 
@@ -34,7 +34,7 @@ class Count:
         self._rejects = rejects
         self._report = report
         self._is_cancelled = is_cancelled
-        self._bytes_total = intake.path.stat().st_size
+        self._bytes_total = intake.bytes_total
         self._next = 0.0
 
     def add(self, block: Block) -> None:
@@ -68,5 +68,5 @@ class Count:
     def _aborted(self, summary: str, which: str) -> ScoringError:
         self.report()
         advice = "Correct the rows, or set abort_on_error: false to go on whatever fails."
-        detail = f"{which}; the first is {self._intake.path}, {self._named[0]}. Each is named in {self._rejects.path}. {advice}"
+        detail = f"{which}; the first is {self._intake.name}, {self._named[0]}. Each is named in {self._rejects.path}. {advice}"
         return ScoringError(summary, detail)

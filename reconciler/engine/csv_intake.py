@@ -6,7 +6,6 @@ Only an unquoted empty field is null; every other value is the text between its 
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv
@@ -14,6 +13,7 @@ import pyarrow.csv
 from reconciler.engine import seams
 from reconciler.engine.dialect import BOM, Dialect
 from reconciler.engine.failure import Fault
+from reconciler.engine.file import File
 from reconciler.engine.intake import Rows, check_names
 from reconciler.engine.source import BLOCK, Source
 from reconciler.errors import Cancelled, ScoringError
@@ -25,10 +25,13 @@ _SMALLEST = 1 << 12
 class CsvIntake:
     unit = "line"
 
-    def __init__(self, path: Path, dialect: Dialect, is_halted: Callable[[], bool]) -> None:
-        self.path = path
+    def __init__(self, file: File, dialect: Dialect, is_halted: Callable[[], bool], part: str | None = None) -> None:
+        """`part` is what the file is called among others of one intake."""
+        self.name = file.name
+        self.bytes_total = file.size
         self.dialect = dialect
-        self._source = Source(path, dialect)
+        self._part = part
+        self._source = Source(file, dialect)
         self._blocks = self._source.blocks(is_halted)
         try:
             self._text = b""  # read, and not given out yet
@@ -58,7 +61,7 @@ class CsvIntake:
                 raise Cancelled("The job was aborted")
             given = 0
             for text in seams.pieces(self._text, bound, self.dialect, self._is_whole):
-                yield CsvPiece(text, self._line, reader)
+                yield CsvPiece(self._part, text, self._line, reader)
                 self._line += seams.line_ends(text)
                 given += len(text)
             self._text = self._text[given:]
@@ -78,7 +81,7 @@ class CsvIntake:
         while (begun := self._text.lstrip(b"\r\n")) == b"" and not self._is_whole:
             self._read()
         if not begun:
-            raise ScoringError("The intake is empty", f"{self.path} has no header. Write one line with the names of the columns.")
+            raise ScoringError("The intake is empty", f"{self.name} has no header. Write one line with the names of the columns.")
         self._give_out(self._text[: len(self._text) - len(begun)])
         while (record := next(seams.pieces(self._text, 1, self.dialect, self._is_whole), b"")) == b"":
             if self._is_whole:
@@ -89,7 +92,7 @@ class CsvIntake:
         # One row and no more, also where a CR ends it in a file of LFs.
         _, _, end = next(seams.spans(record, self.dialect))
         _, names = next(self.dialect.rows(io.StringIO(record[:end].decode(), newline="")))
-        check_names(self.path, names)
+        check_names(self.name, names)
         self._give_out(record[:end])
         return names
 
@@ -113,12 +116,12 @@ class CsvIntake:
         mark = self.dialect.quotechar
         closed = max((end for _, _, end in seams.spans(self._text, self.dialect)), default=0)
         line = self._line + seams.line_ends(self._text[:closed])
-        detail = f"{self.path}: the row that begins on line {line} opens a quote ({mark}) that is never closed. Close or double it."
+        detail = f"{self.name}: the row that begins on line {line} opens a quote ({mark}) that is never closed. Close or double it."
         return ScoringError("A quote is not closed", detail)
 
     def _too_long(self) -> ScoringError:
         which = f"the row that begins on line {self._line} is longer than {seams.LONGEST >> 20} MB"
-        return ScoringError("A row is too long", f"{self.path}: {which}; most likely a quote is opened and not closed. Close or double it.")
+        return ScoringError("A row is too long", f"{self.name}: {which}; most likely a quote is opened and not closed. Close or double it.")
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,7 @@ class Reader:
 
 @dataclass(frozen=True)
 class CsvPiece:
+    file: str | None
     text: bytes
     first_line: int
     reader: Reader

@@ -1,6 +1,6 @@
 """Rows that are wrong. The rule here: each is named by its place, the column to blame and the reason, and never lost.
 
-The rejects file is CSV in UTF-8: where the row is, the column, the reason, and the row as the intake wrote it.
+The rejects file is CSV in UTF-8: the file (if the intake has several), where the row is, the column, the reason, and the row as it was written.
 """
 
 import csv
@@ -37,10 +37,12 @@ class Failure:
     number: int
     fault: Fault
     text: str
+    file: str | None = None  # of an intake that has several
 
     def __str__(self) -> str:
+        file = f"{self.file}, " if self.file else ""
         column = f", column {self.fault.column}" if self.fault.column else ""
-        return f"{self.unit} {self.number}{column}: {self.fault.reason}"
+        return f"{file}{self.unit} {self.number}{column}: {self.fault.reason}"
 
 
 def quoted(text: str) -> str:
@@ -66,8 +68,9 @@ class Rejects:
             if self._file is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = open(self.path, "w", encoding="utf-8", newline="")  # noqa: SIM115 - closed by close()
-                csv.writer(self._file).writerow([failures[0].unit, "column", "reason", "content"])
-            csv.writer(self._file).writerows([each.number, each.fault.column or "", each.fault.reason, each.text] for each in failures)
+                csv.writer(self._file).writerow([*_file(failures[0], "file"), failures[0].unit, "column", "reason", "content"])
+            rows = ([*_file(each, each.file), each.number, each.fault.column or "", each.fault.reason, each.text] for each in failures)
+            csv.writer(self._file).writerows(rows)
         except OSError as error:
             raise self._unwritable(error) from error
 
@@ -86,3 +89,8 @@ class Rejects:
 
     def _unwritable(self, error: OSError) -> ScoringError:
         return ScoringError("The file of the failed rows cannot be written", f"{self.path}: {error.strerror or error}.")
+
+
+def _file(failure: Failure, cell: str | None) -> list[str]:
+    """A column more where the intake has several files."""
+    return [] if failure.file is None else [cell or ""]

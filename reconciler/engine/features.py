@@ -107,7 +107,7 @@ def _check_types(wanted: Sequence[Feature], columns: Sequence[str], intake: Inta
     kinds = dict(zip(intake.header, intake.types, strict=True))
     pairs = zip(wanted, columns, strict=True)
     if unfit := [f"{column} ({kinds[column]})" for feature, column in pairs if not feature.is_text and not _holds_numbers(kinds[column])]:
-        detail = f"{intake.path}: the model reads numbers from {', '.join(unfit)}. Write these columns as numbers."
+        detail = f"{intake.name}: the model reads numbers from {', '.join(unfit)}. Write these columns as numbers."
         raise ScoringError("Columns of the intake hold no numbers", detail)
 
 
@@ -116,7 +116,7 @@ def _columns(names: Sequence[str], intake: Intake) -> list[str]:
     header = {name.replace(" ", "_"): name for name in intake.header} | {name: name for name in intake.header}
     if missing := [name for name in names if name not in header]:
         listed = ", ".join(_with_neighbour(name, intake.header) for name in missing)
-        detail = f"{intake.path} lacks {listed}. The model finds its features by column name; add or rename them."
+        detail = f"{intake.name} lacks {listed}. The model finds its features by column name; add or rename them."
         raise ScoringError("The intake lacks columns of the model", detail)
     return [header[name] for name in names]
 

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
@@ -27,7 +26,10 @@ class Rows:
 
 
 class Piece(Protocol):
-    """Some rows in a row. Its methods are called in any thread."""
+    """Some rows in a row, of one `file` if the intake has several. Its methods are called in any thread."""
+
+    @property
+    def file(self) -> str | None: ...
 
     def read(self) -> Rows: ...
 
@@ -39,7 +41,8 @@ class Intake(Protocol):
     """Raises ScoringError, at once for a header that cannot be used, and in `pieces` for what cannot be told apart into rows."""
 
     @property
-    def path(self) -> Path: ...
+    def name(self) -> str:
+        """As a message names it: a path, a URL, a table."""
 
     @property
     def header(self) -> Sequence[str]: ...
@@ -52,6 +55,10 @@ class Intake(Protocol):
     def bytes_read(self) -> int: ...
 
     @property
+    def bytes_total(self) -> int:
+        """0 when nobody knows."""
+
+    @property
     def types(self) -> Sequence[pa.DataType]:
         """Of the columns of the header."""
 
@@ -61,8 +68,8 @@ class Intake(Protocol):
     def close(self) -> None: ...
 
 
-def check_names(path: Path, names: Sequence[str]) -> None:
+def check_names(name: str, names: Sequence[str]) -> None:
     """Raises ScoringError for a header with one name twice."""
-    if repeated := sorted(name for name, count in Counter(names).items() if count > 1):
-        listed = ", ".join(name or "(no name)" for name in repeated[:_LISTED]) + (" and others" if len(repeated) > _LISTED else "")
-        raise ScoringError("Columns have the same name", f"{path}: the header names {listed} more than once. Give each column its own name.")
+    if repeated := sorted(column for column, count in Counter(names).items() if count > 1):
+        listed = ", ".join(column or "(no name)" for column in repeated[:_LISTED]) + (" and others" if len(repeated) > _LISTED else "")
+        raise ScoringError("Columns have the same name", f"{name}: the header names {listed} more than once. Give each column its own name.")

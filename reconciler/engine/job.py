@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from reconciler.engine.place import Place
 from reconciler.options import Options
 
 
@@ -22,14 +23,15 @@ TOLERANCE = Tolerance()
 
 @dataclass(frozen=True)
 class ScoringJob:
-    """`folder` holds the model, `intake` the rows; `output` is created, or emptied if it exists.
+    """`folder` holds the model, `intake` the rows; an `output` that is a file is created, or emptied if it exists.
 
     Every row that fails is named in `rejects`, a file that exists only if there is one; by default it lies beside the output.
+    Where an output takes two steps, a file beside the rejects says that the first is done: the job was scored, and is not scored again.
     """
 
     folder: Path
-    intake: Path
-    output: Path
+    intake: Path | Place
+    output: Path | Place
     options: Options
     rejects: Path | None = None
     tolerance: Tolerance = TOLERANCE
@@ -37,7 +39,14 @@ class ScoringJob:
 
     @property
     def rejects_file(self) -> Path:
-        return self.rejects or self.output.with_name(f"{self.output.name}.rejects.csv")
+        if self.rejects:
+            return self.rejects
+        assert isinstance(self.output, Path), "an output of another system needs a file for the rejects"
+        return self.output.with_name(f"{self.output.name}.rejects.csv")
+
+    @property
+    def note_file(self) -> Path:
+        return self.rejects_file.with_suffix(".staged.json")
 
 
 @dataclass(frozen=True)

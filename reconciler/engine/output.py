@@ -1,8 +1,6 @@
 """The scored file. The rule here: what `finish` returned is on the disk."""
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Protocol, TypeVar
 
@@ -13,23 +11,13 @@ from reconciler.engine.dialect import Dialect
 from reconciler.engine.failure import Fault
 from reconciler.engine.intake import Intake
 from reconciler.engine.layout import AnyColumn, Passed, Status
-from reconciler.engine.parquet import SUFFIX, ParquetOutput
+from reconciler.engine.parquet import ParquetOutput
 from reconciler.engine.predictions import Column
+from reconciler.engine.sink import Output, Sink
 from reconciler.engine.text import texts
 from reconciler.errors import ScoringError
 
 Block = TypeVar("Block")
-Content = TypeVar("Content", contravariant=True)
-
-
-class Output(Protocol[Content]):
-    @property
-    def bytes_written(self) -> int: ...
-
-    def __enter__(self) -> "Output[Content]": ...
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
-    def write(self, content: Content) -> None: ...
-    def finish(self) -> None: ...
 
 
 class Form(Protocol[Block]):
@@ -43,14 +31,7 @@ class Form(Protocol[Block]):
     def writable(self, text: str) -> str:
         """A sentence of ours, so that it can be written."""
 
-    def open(self, path: Path) -> Output[Block]: ...
-
-
-def form(path: Path, columns: Sequence[AnyColumn], intake: Intake, dialect: Dialect) -> "Form[bytes] | Form[pa.RecordBatch]":
-    """By the output's name: Parquet if it ends so, else CSV. Raises ScoringError for names that cannot be written."""
-    if path.suffix.lower() == SUFFIX:
-        return ParquetForm(columns, intake)
-    return CsvForm([column.name for column in columns], dialect)
+    def open(self, sink: Sink) -> Output[Block]: ...
 
 
 class CsvForm:
@@ -78,8 +59,8 @@ class CsvForm:
     def writable(self, text: str) -> str:
         return text.encode(self._dialect.codec, "backslashreplace").decode(self._dialect.codec)
 
-    def open(self, path: Path) -> "CsvOutput":
-        return CsvOutput(path, self._header)
+    def open(self, sink: Sink) -> "CsvOutput":
+        return CsvOutput(sink, self._header)
 
     def _encoded(self, content: bytes) -> bytes:
         return content if self._dialect.has_ascii and content.isascii() else content.decode().encode(self._dialect.codec)
@@ -98,52 +79,37 @@ class CsvForm:
 class CsvOutput:
     """Takes text that is encoded; the header is written at once."""
 
-    def __init__(self, path: Path, header: bytes) -> None:
-        self.path = path
+    def __init__(self, sink: Sink, header: bytes) -> None:
         self.bytes_written = 0
-        try:
-            self._file = open(path, "wb", buffering=0)  # noqa: SIM115 - closed on leaving the context
-        except OSError as error:
-            raise self._unwritable(error) from error
+        self._sink = sink
         try:
             self.write(header)
         except BaseException:
-            self._file.close()
+            sink.close()
             raise
 
     def __enter__(self) -> "CsvOutput":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._file.close()
+        self._sink.close()
 
     def write(self, content: bytes) -> None:
-        rest = memoryview(content)
-        try:
-            while rest:
-                rest = rest[self._file.write(rest) :]
-        except OSError as error:
-            raise self._unwritable(error) from error
+        self._sink.write(content)
         self.bytes_written += len(content)
 
     def finish(self) -> None:
-        try:
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise self._unwritable(error) from error
-
-    def _unwritable(self, error: OSError) -> ScoringError:
-        return ScoringError("The output cannot be written", f"{self.path}: {error.strerror or error}.")
+        self._sink.finish()
 
 
-class ParquetForm:
+class RowsForm:
     def __init__(self, columns: Sequence[AnyColumn], intake: Intake) -> None:
         kinds = dict(zip(intake.header, intake.types, strict=True))
-        self._schema = pa.schema([(column.name, _kind(column, kinds)) for column in columns])
+        self.schema = pa.schema([(column.name, _kind(column, kinds)) for column in columns])
 
     def block(self, cells: Sequence[pa.Array]) -> pa.RecordBatch:
-        arrays = [column if column.type == field.type else column.cast(field.type) for column, field in zip(cells, self._schema, strict=True)]
-        return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+        arrays = [column if column.type == field.type else column.cast(field.type) for column, field in zip(cells, self.schema, strict=True)]
+        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def cleaned(self, cells: Sequence[pa.Array]) -> tuple[list[pa.Array], dict[int, Fault]]:
         return list(cells), {}
@@ -151,8 +117,8 @@ class ParquetForm:
     def writable(self, text: str) -> str:
         return text
 
-    def open(self, path: Path) -> ParquetOutput:
-        return ParquetOutput(path, self._schema)
+    def open(self, sink: Sink) -> ParquetOutput:
+        return ParquetOutput(sink, self.schema)
 
 
 def _kind(column: AnyColumn, kinds: dict[str, pa.DataType]) -> pa.DataType:

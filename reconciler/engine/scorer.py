@@ -19,7 +19,8 @@ from reconciler.engine.job import ScoringJob
 from reconciler.engine.layout import output_columns, passthrough
 from reconciler.engine.metadata import Metadata
 from reconciler.engine.models.model import Model
-from reconciler.engine.output import Form, form
+from reconciler.engine.output import Form
+from reconciler.engine.outputs import form
 from reconciler.engine.predictions import are_possible
 from reconciler.engine.text import texts
 from reconciler.errors import Cancelled, ModelError, ScoringError
@@ -144,7 +145,7 @@ class Scorer:
         places = sorted(faults)
         located = piece.located(places) if places else []
         pairs = zip(places, located, strict=True)
-        return [Failure(self._intake.unit, number, faults[place], text) for place, (number, text) in pairs]
+        return [Failure(self._intake.unit, number, faults[place], text, piece.file) for place, (number, text) in pairs]
 
 
 def _fault(error: ScoringError) -> Fault:

@@ -3,11 +3,16 @@
 A row of the intake is a row of the output, in the same place, whatever became of it; the rows are those scored and those that failed.
 """
 
+import json
 import os
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
 
+from reconciler.disk import sync_folder
+from reconciler.engine.connectors.connector import connector, takes_rows
 from reconciler.engine.count import Count
 from reconciler.engine.dialect import Dialect
 from reconciler.engine.failure import Rejects
@@ -16,16 +21,43 @@ from reconciler.engine.intakes import open_intake
 from reconciler.engine.job import Progress, ScoringJob, Tally
 from reconciler.engine.metadata import Metadata
 from reconciler.engine.models.registry import load_model
+from reconciler.engine.outputs import open_output
+from reconciler.engine.place import Place
 from reconciler.engine.scorer import Scorer
 from reconciler.errors import ScoringError
 
 
 def run(job: ScoringJob, metadata: Metadata, report: Callable[[Progress], None], is_cancelled: Callable[[], bool]) -> Tally:
+    if not (isinstance(job.output, Place) and takes_rows(job.output)):
+        return _scored(job, metadata, report, is_cancelled)
+    tally = _staged(job) or _noted(job, _scored(job, metadata, report, is_cancelled))
+    connector(job.output).settle(job.output, tally.scored + tally.failed)
+    return tally
+
+
+def _staged(job: ScoringJob) -> Tally | None:
+    """What a former process has staged, all of it, before it died."""
+    return Tally(**json.loads(job.note_file.read_text())) if job.note_file.exists() else None
+
+
+def _noted(job: ScoringJob, tally: Tally) -> Tally:
+    """From here on the rows are staged, and are not scored again."""
+    beside = job.note_file.with_name(f"{job.note_file.name}.new")
+    with open(beside, "w") as file:
+        json.dump(asdict(tally), file)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(job.note_file)
+    sync_folder(job.note_file.parent)
+    return tally
+
+
+def _scored(job: ScoringJob, metadata: Metadata, report: Callable[[Progress], None], is_cancelled: Callable[[], bool]) -> Tally:
     _check_files(job)
     halt = threading.Event()
     with closing(open_intake(job.intake, Dialect.of(job.options.csv_settings), halt.is_set)) as intake:
         scorer = Scorer(metadata, load_model(metadata), intake, job, halt.is_set)
-        with scorer.form.open(job.output) as output, closing(Rejects(job.rejects_file)) as rejects:
+        with open_output(job.output, scorer.form) as output, closing(Rejects(job.rejects_file)) as rejects:
             count = Count(job, intake, output, rejects, report, is_cancelled)
             flow = Flow(scorer.block, _workers(job), halt)
             with closing(flow.results(scorer.pieces(), count.beat)) as results:
@@ -40,9 +72,11 @@ def run(job: ScoringJob, metadata: Metadata, report: Callable[[Progress], None],
 
 
 def _check_files(job: ScoringJob) -> None:
+    if isinstance(job.intake, Place):
+        return
     if not job.intake.is_file():
         raise ScoringError("The intake does not exist", f"{job.intake} is not a file.")
-    if job.output.exists() and job.output.samefile(job.intake):
+    if isinstance(job.output, Path) and job.output.exists() and job.output.samefile(job.intake):
         raise ScoringError("Intake and output are the same file", f"{job.output} would be emptied before it is read. Choose another output.")
 
 

@@ -2,27 +2,31 @@
 
 from collections.abc import Callable, Generator
 from contextlib import closing
-from pathlib import Path
 
 from reconciler.engine.ahead import ahead
 from reconciler.engine.dialect import BOM, Dialect
+from reconciler.engine.file import File, unreadable
 from reconciler.errors import ScoringError
 
 BLOCK = 1 << 20
+# As many bytes as the longest BOM has.
+_MARK = 4
 
 
 class Source:
     """A file. Raises ScoringError at once when it cannot be opened, and in `blocks` for what it holds."""
 
-    def __init__(self, path: Path, dialect: Dialect) -> None:
-        self._path = path
+    def __init__(self, file: File, dialect: Dialect) -> None:
+        self._whole = file
         self._dialect = dialect
         try:
-            beginning = self._beginning()
-            self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by close()
+            self._file = file.open()
+            self._beginning = self._file.read(BLOCK) or b""
         except OSError as error:
-            raise self._unreadable(error) from error
-        self._decoder = dialect.decoder(beginning)
+            raise unreadable(file.name, error) from error
+        while 0 < len(self._beginning) < _MARK and (more := self._raw()):
+            self._beginning += more
+        self._decoder = dialect.decoder(self._beginning[:_MARK])
         self.position = 0
 
     def close(self) -> None:
@@ -34,22 +38,20 @@ class Source:
         with closing(encoded if self._dialect.is_utf8 else ahead(encoded, is_halted)) as blocks:
             for number, block in enumerate(blocks):
                 if b"\0" in block:
-                    detail = f"{self._path}: {self._nul_place()}. Remove it, or set csv_settings.encoding."
+                    detail = f"{self._whole.name}: {self._nul_place()}. Remove it, or set csv_settings.encoding."
                     raise ScoringError("The intake holds a NUL byte", detail)
                 if number > 0:
                     yield block
                 elif begun := block.removeprefix(BOM.encode()):
                     yield begun
 
-    def _beginning(self) -> bytes:
-        with open(self._path, "rb") as file:
-            return file.read(4)
-
     def _encoded(self) -> Generator[bytes, None, None]:
-        while raw := self._raw():
+        raw, self._beginning = self._beginning or self._raw(), b""
+        while raw:
             self.position += len(raw)
             if block := self._checked(raw):
                 yield block
+            raw = self._raw()
         if rest := self._decoded(b"", final=True).encode():
             yield rest
 
@@ -57,7 +59,7 @@ class Source:
         try:
             return self._file.read(BLOCK) or b""
         except OSError as error:
-            raise self._unreadable(error) from error
+            raise unreadable(self._whole.name, error) from error
 
     def _checked(self, raw: bytes) -> bytes:
         is_between = self._decoder.getstate()[0] == b""  # no half of a character is kept
@@ -77,14 +79,11 @@ class Source:
         except UnicodeError as error:
             raise self._not_encoded(f"it is not {self._dialect.encoding}: {error}") from error
 
-    def _unreadable(self, error: OSError) -> ScoringError:
-        return ScoringError("The intake cannot be read", f"{self._path}: {error.strerror or error}.")
-
     def _not_encoded(self, what: str) -> ScoringError:
-        return ScoringError("The intake is not in its encoding", f"{self._path}: {what}. Set csv_settings.encoding to the file's encoding.")
+        return ScoringError("The intake is not in its encoding", f"{self._whole.name}: {what}. Set csv_settings.encoding to the file's encoding.")
 
     def _nul_place(self) -> str:
         """In the bytes: no other encoding than UTF-16 and UTF-32 has NULs for anything else."""
-        with open(self._path, "rb") as file:
+        with self._whole.open() as file:
             lines = iter(lambda: file.readline(BLOCK), b"")
             return next((f"line {number} holds it" for number, line in enumerate(lines, 1) if b"\0" in line), "a line holds it")

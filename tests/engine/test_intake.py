@@ -9,6 +9,7 @@ import pytest
 
 from reconciler.engine.csv_intake import CsvIntake
 from reconciler.engine.dialect import Dialect
+from reconciler.engine.file import local_file
 from reconciler.engine.seams import LONGEST
 from reconciler.engine.source import BLOCK
 from reconciler.errors import ScoringError
@@ -20,7 +21,7 @@ def values(tmp_path: Path, content: bytes, dialect: Dialect | None = None, rows:
     (tmp_path / "in.csv").write_bytes(content)
     found: list[tuple[Any, ...]] = []
     is_halted = threading.Event().is_set
-    with closing(CsvIntake(tmp_path / "in.csv", dialect or Dialect(), is_halted)) as intake:
+    with closing(CsvIntake(local_file(tmp_path / "in.csv"), dialect or Dialect(), is_halted)) as intake:
         for piece in intake.pieces(intake.header, rows, None, is_halted):
             read = piece.read()
             assert read.count == read.table.num_rows + len(read.faults)
@@ -125,7 +126,7 @@ def test_a_row_that_does_not_fit_the_header_is_found_by_its_line(tmp_path: Path,
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs Linux's /proc")
 def test_a_file_that_cannot_be_read_is_a_sentence() -> None:
     with pytest.raises(ScoringError) as caught:
-        CsvIntake(Path("/proc/self/mem"), Dialect(), threading.Event().is_set)
+        CsvIntake(local_file(Path("/proc/self/mem")), Dialect(), threading.Event().is_set)
     assert caught.value.detail == "/proc/self/mem: Input/output error."
 
 

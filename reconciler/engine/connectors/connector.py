@@ -1,0 +1,71 @@
+"""What a room for a system offers, and which room that is. The rule here: its library is imported when a job needs it, not before.
+
+A room is a module with some of these functions. Whatever a system says no to is a ScoringError that names the system, the object or table,
+and the permission or setting, and never a secret.
+"""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol, cast
+
+import pyarrow as pa
+
+from reconciler.engine.dialect import Dialect
+from reconciler.engine.intake import Intake
+from reconciler.engine.packages import engine_packages
+from reconciler.engine.place import Place
+from reconciler.engine.sink import Output, Sink
+
+
+class Room(NamedTuple):
+    module: str
+    extra: str  # what installs its library
+
+
+ROOMS: Mapping[str, Room] = MappingProxyType(
+    {
+        "s3": Room("s3", "aws"),
+        "azure": Room("azure", "azure"),
+        "gcp": Room("gcp", "gcp"),
+        "http": Room("http", "http"),
+        "jdbc": Room("jdbc", "postgresql"),
+        "snowflake": Room("snowflake", "snowflake"),
+        "synapse": Room("synapse", "synapse"),
+        "bigquery": Room("bigquery", "bigquery"),
+    }
+)
+
+
+class Connector(Protocol):
+    def look(self, place: Place) -> Mapping[str, Any] | None:
+        """What tells one content of an intake from another, without reading it: plain JSON, the same as long as the content is.
+
+        None: the system does not know. Raises ScoringError when it cannot be asked, or when there is nothing.
+        """
+
+    def open_intake(self, place: Place, dialect: Dialect, is_halted: Callable[[], bool]) -> Intake: ...
+
+    def open_sink(self, place: Place) -> Sink:
+        """For an output of bytes: an object, a request."""
+
+    def open_output(self, place: Place, schema: pa.Schema) -> Output[pa.RecordBatch]:
+        """For an output of rows: a table, or a folder of partitions. Its `finish` stages everything, and `settle` then shows it.
+
+        Left without a `finish`, it has removed what it wrote.
+        """
+
+    def settle(self, place: Place, rows: int) -> None:
+        """Bring the staged rows to where they belong, in one step, once: a second call, in another process too, finds it done."""
+
+
+def connector(place: Place) -> Connector:
+    """Raises ScoringError with the command that installs what is missing."""
+    room = ROOMS[place.type]
+    with engine_packages(room.extra):
+        return cast(Connector, import_module(f"reconciler.engine.connectors.{room.module}"))
+
+
+def takes_rows(place: Place) -> bool:
+    """Whether an output is made of rows, not of the bytes of one file."""
+    return not hasattr(place.settings, "url") or bool(getattr(place.settings, "partition_columns", None))

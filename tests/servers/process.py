@@ -1,0 +1,58 @@
+"""A server as a process of the tests. The rule here: it listens on loopback, is waited for until it answers, and is stopped by its own id."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_PATIENCE_S = 120.0
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as one:
+        one.settimeout(1)
+        return one.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def running(command: Sequence[str | Path], log: Path, is_ready: Callable[[], bool], **environment: str) -> Iterator[int]:
+    """The process id, once the server is ready. What it says goes to `log`, and is in the error when it does not come up."""
+    with open(log, "wb") as said:
+        server = subprocess.Popen(
+            [str(word) for word in command],
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            env=os.environ | environment,
+            cwd=log.parent,
+            start_new_session=True,
+        )
+    try:
+        end = time.monotonic() + _PATIENCE_S
+        while not is_ready():
+            assert server.poll() is None and time.monotonic() < end, f"{command[0]} did not come up:\n{log.read_text(errors='replace')[-4000:]}"
+            time.sleep(0.1)
+        yield server.pid
+    finally:
+        _stop(server)
+
+
+def _stop(server: "subprocess.Popen[bytes]") -> None:
+    """It and the processes that it has started: they are a group of their own."""
+    for what, patience in ((signal.SIGTERM, 3.0), (signal.SIGKILL, 10.0)):
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, what)
+        with suppress(subprocess.TimeoutExpired):
+            server.wait(patience)
+            return
