@@ -21,11 +21,15 @@ class Source:
         self._dialect = dialect
         try:
             self._file = file.open()
-            self._beginning = self._file.read(BLOCK) or b""
         except OSError as error:
             raise unreadable(file.name, error) from error
-        while 0 < len(self._beginning) < _MARK and (more := self._raw()):
-            self._beginning += more
+        try:
+            self._beginning = self._raw()
+            while 0 < len(self._beginning) < _MARK and (more := self._raw()):
+                self._beginning += more
+        except BaseException:
+            self._file.close()
+            raise
         self._decoder = dialect.decoder(self._beginning[:_MARK])
         self.position = 0
 
