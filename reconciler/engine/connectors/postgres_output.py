@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from reconciler.engine.connectors import postgres_tables, statements
-from reconciler.engine.connectors.patience import is_over, paused, started
+from reconciler.engine.connectors.patience import is_over, started
 from reconciler.engine.connectors.postgres_rows import adbc_refusal
 from reconciler.engine.connectors.postgres_tables import FLAVOR, Column, located, staged_type
 from reconciler.engine.connectors.postgresql import Server, Session, is_lost, opened, refusal, server, set_session
@@ -48,9 +48,13 @@ def settle(place: Place, rows: int) -> None:
                 _settle(session, place, rows)
             return
         except psycopg.Error as error:
-            if pause is None or not is_lost(error):
-                raise refusal(server(place).name, error, "The output cannot be written") from None
-            paused(pause, place.is_halted)
+            lost = refusal(server(place).name, error, "The output cannot be written")
+            if not is_lost(error):
+                raise lost from None
+            if pause is None:
+                raise ScoringError(lost.summary, f"{lost.detail} Look whether {target_name(place.settings)} has the rows of this job.") from None
+            place = replace(place, is_halted=lambda: False)  # an abort waits for what became of the commit
+            time.sleep(pause)
 
 
 def discard(place: Place) -> None:

@@ -140,6 +140,7 @@ class Session:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
+        """An abort ends it, but for its commit: what became of that must be known."""
         self.run("BEGIN")
         try:
             yield
@@ -147,7 +148,7 @@ class Session:
             with suppress(Cancelled, psycopg.Error):
                 self.run("ROLLBACK")
             raise
-        self.run("COMMIT")
+        self._open.execute("COMMIT")
 
     @property
     def _open(self) -> psycopg.Connection[Any]:
