@@ -8,9 +8,10 @@ from pydantic.json_schema import models_json_schema
 
 from reconciler import settings
 from reconciler.api.schema import Deployment, Job, JobSpec
+from reconciler.credential import Secrets
 from reconciler.service.admission import SERVED
 from reconciler.service.connection import DataDriver, DataStore
-from reconciler.service.credential import Label, Secrets
+from reconciler.service.credential import Label
 from reconciler.service.datasets import CATEGORIES
 from reconciler.service.endpoints.datasets import Change
 from reconciler.service.replacement import ModelReplacement
