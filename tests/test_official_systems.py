@@ -1,4 +1,7 @@
-"""The official client's own examples for other systems, against `reconciler serve` and real servers: credentials and data stores are made through the API."""
+"""The official client's own examples for other systems, against `reconciler serve` and real servers.
+
+Credentials and data stores are made through the API, and the scored rows are compared with what the model's own library says.
+"""
 
 import io
 from collections.abc import Iterator
