@@ -48,7 +48,7 @@ class Connector(Protocol):
     def schemas(self, place: Place) -> list[str]: ...
 
     def tables(self, place: Place, schema: str | None) -> list[tuple[str, str, str]]:
-        """Of a schema, or of all that are not the system's own: the schema, the name, and TABLE or VIEW."""
+        """Of a schema, or of all that are not the system's own: the schema, the name, and the kind (`table`, `view`, …)."""
 
 
 def connector(place: Place) -> Connector:
