@@ -37,7 +37,7 @@ def test_score_snowflake(wine, bottles, is_wine, snowflake: Snowflake, seaweed: 
         output_settings=place | {"table": f"SCORES_{name}", "statement_type": "insert", "create_table_if_not_exists": True},
         passthrough_columns=["bottle_id"],
     )
-    ended(job)
+    assert ended(job)["scored_rows"] == len(rows["bottle_id"])
     listed = ", ".join(f'"{column}"' for column in ("bottle_id", *KEPT))
     scored = {row[0]: row[1:] for row in snowflake.run(f"SELECT {listed} FROM SCORES_{name}")}
     assert len(scored) == len(rows["bottle_id"])
