@@ -9,8 +9,22 @@ import pytest
 ROOT = Path(__file__).parent.parent / "reconciler"
 
 # Each room, and the rooms below it that it may import. The ground floor is open to all; a room may always import itself.
-GROUND = {"collector", "diagnostic", "digests", "disk", "duration", "errors", "fingerprint", "identity", "options", "project", "settings", "version"}
-GROUND_ORDER = {("errors", "diagnostic"), ("digests", "fingerprint"), ("settings", "options")}
+GROUND = {
+    "collector",
+    "credential",
+    "diagnostic",
+    "digests",
+    "disk",
+    "duration",
+    "errors",
+    "fingerprint",
+    "identity",
+    "options",
+    "project",
+    "settings",
+    "version",
+}
+GROUND_ORDER = {("errors", "diagnostic"), ("digests", "fingerprint"), ("settings", "options"), ("credential", "options")}
 ROOMS: dict[str, set[str]] = {
     "engine": set(),
     "spec": set(),
@@ -54,7 +68,7 @@ LIBRARIES: dict[str, set[str]] = {
     "pandas": {"engine"},
     "psycopg": {"engine"},
     "pyarrow": {"engine"},
-    "pydantic": {"options", "settings", "api", "service", "spec"},
+    "pydantic": {"credential", "options", "settings", "api", "service", "spec"},
     "rich": {"cli"},
     "skops": {"engine"},
     "sklearn": {"engine"},
