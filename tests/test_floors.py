@@ -32,6 +32,7 @@ ROOMS: dict[str, set[str]] = {
     "api": set(),
     "service": {"api.schema", "engine"},
     "plan": {"state"},
+    "vault": set(),
     "embedded": {"api", "engine.job", "service"},
     "scorer": {"api", "embedded"},
     "settling": {"api", "apply", "scorer", "state", "wanted"},

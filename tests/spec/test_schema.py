@@ -106,8 +106,10 @@ BAD: dict[str, dict[str, Any]] = {
 SECTIONS = """\
 variables: {n: {default: 3}, columns: {default: [a]}, on: {default: true}, type: {default: localFile}, intake: {default: {type: localFile, file: x}},
             times: {default: {run: 5m}}}
-credentials: {lake: {local: {type: s3}}}
-data_stores: {w: {local: w}}
+credentials:
+  lake: {local: {type: s3, aws_access_key_id: "${env.A}", aws_secret_access_key: {file: key}}}
+  x: {local: {credentialType: basic, user: ada, password: "${env.P}"}}
+data_stores: {w: {local: {jdbc_url: "jdbc:postgresql://h/d"}}}
 datasets: {c: {local: c.csv}}
 """
 
