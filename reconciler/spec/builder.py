@@ -256,7 +256,7 @@ class Builder:
 # Types of intake whose content has a fingerprint of its own.
 _LOOKED_AT = ("localFile", "dataset")
 # Types of intake that a query can be put to.
-_PROBED = ("jdbc", "snowflake", "synapse")
+_PROBED = ("jdbc", "snowflake", "synapse", "bigquery")
 
 _TARGET_KEYS = {"deployment_id": "deployment", "model_id": "modelId", "model_package_id": "modelPackageId"}
 

@@ -76,7 +76,8 @@ class Job(Options):
         None, description="Your own word for the version of an intake; it is then not looked at, and a new word reruns."
     )
     probe: Annotated[str, Field(min_length=1)] | None = Field(
-        None, description="A query whose rows tell whether those of a jdbc, snowflake or synapse intake have changed; never a reason to rerun itself."
+        None,
+        description="A query whose rows tell whether a table has changed (jdbc, snowflake, synapse, bigquery).",
     )
     intake_settings: dict[str, Any] = Field(description="Where the rows come from.")
     output_settings: dict[str, Any] = Field(description="Where the scores go.")
