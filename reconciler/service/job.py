@@ -144,8 +144,9 @@ def new_job(deployment_id: str, model_id: str | None, spec: dict[str, Any], call
     """A job as it is accepted: submitted to the queue at once, unless its rows are yet to be uploaded."""
     is_awaited = spec["intakeSettings"]["type"] == "localFile"
     created = (line("created", time, user=caller.user, ip=caller.ip),)
+    job_id = secrets.token_hex(12)
     return Job(
-        id=secrets.token_hex(12),
+        id=job_id,
         status="INITIALIZING",
         created=moment.rfc3339(time),
         username=caller.user,
@@ -157,6 +158,7 @@ def new_job(deployment_id: str, model_id: str | None, spec: dict[str, Any], call
         definition=origin.definition,
         upload="awaited" if is_awaited else None,
         is_queued=not is_awaited,
+        output_place=f"download of {job_id}",
         run_times=replace(origin.times, current=time) if origin.times else Times(time),
     )
 

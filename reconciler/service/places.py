@@ -64,7 +64,7 @@ def placed(job: Job, keys: Keys) -> Job:
 
     Raises ScoringError for a data store that is not there.
     """
-    return replace(job, output_place=_address(job, keys))
+    return job if job.output_type == "localFile" else replace(job, output_place=_address(job, keys))
 
 
 def is_one_object(spec: Mapping[str, Any]) -> bool:
@@ -93,8 +93,6 @@ def _filled(job: Job, side: str) -> dict[str, Any]:
 
 def _address(job: Job, keys: Keys) -> str:
     settings = _filled(job, "outputSettings")
-    if job.output_type == "localFile":
-        return f"download of {job.id}"
     if job.output_type == "fileSystem":
         return os.path.realpath(str(settings["path"]))
     if "url" in settings:

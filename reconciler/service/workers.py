@@ -171,8 +171,10 @@ class Workers:
         remove(note)
         try:
             self._places.discard(job)
-        except ScoringError as error:
-            _LOG.warning("what job %s staged cannot be removed: %s", job.id, secretless(_reason(error), None))
+        except Exception as error:  # a network that is down: the job ends in any case
+            _LOG.warning(
+                "what job %s staged cannot be removed: %s", job.id, _reason(error) if isinstance(error, ScoringError) else type(error).__name__
+            )
 
     def _notes(self, job: Job, run: Run, counts: Counts) -> tuple[str, ...]:
         if not self._files.rejects(job.id).exists():

@@ -1,0 +1,76 @@
+"""A data store, tried. The rule here: a connection is made for the answer, and what opens it is kept nowhere."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from reconciler.api.schema import validation_problems
+from reconciler.credential import SECRETS
+from reconciler.engine.connectors.rooms import ROOMS, is_installed
+from reconciler.engine.packages import install
+from reconciler.engine.place import Fields, Keys, Place
+from reconciler.errors import ScoringError
+from reconciler.options import Id, Strict
+from reconciler.service.keyring import without_secrets
+from reconciler.service.places import connected
+from reconciler.service.refusal import Refusal, invalid
+from reconciler.service.systems import URLS, database
+from reconciler.settings import INTAKES
+
+
+class Access(Strict):
+    """A user with a password, or a credential that is kept, or one that is given; with none of them the data store's URL says it all."""
+
+    user: str | None = None
+    password: str | None = None
+    credential_id: Id | None = None
+    credential_data: dict[str, Any] | None = None
+    use_kerberos: bool | None = None
+    db_schema: str | None = Field(None, alias="schema")
+    catalog: str | None = None
+
+
+def reached(store: str, params: Fields, body: dict[str, Any], keys: Keys, question: str) -> Any:
+    """What the room of a data store (its id, and its `params`) answers to `ping`, `schemas` or `tables`. Raises Refusal."""
+    try:
+        access = Access.model_validate(body)
+    except ValidationError as error:
+        # Without the words of the validator, which may quote a password that stands in the wrong field.
+        raise invalid((where, "this field is unknown, or its value is of another type") for where, _ in validation_problems(error)) from None
+    if access.use_kerberos:
+        raise invalid([(("useKerberos",), "Kerberos is not served here; give a user and a password, or a credential")])
+    place = _place(store, params, _credential(access, keys))
+    try:
+        ask = getattr(connected(place), question, None)
+        if ask is None:
+            raise Refusal(422, f"a data store of {place.type} cannot be asked this here; a job says whether it can be opened")
+        return ask(place, access.db_schema) if question == "tables" else ask(place)
+    except ScoringError as error:
+        sentence = f"{error.summary}: {error.detail}" if error.detail else error.summary
+        raise Refusal(422, without_secrets(sentence, place)) from None
+
+
+def _place(store: str, params: Mapping[str, Any], credential: Fields) -> Place:
+    kind = database(params)
+    if kind is None:
+        raise Refusal(422, f"a data store is opened here when its jdbcUrl begins with {' or '.join(URLS.values())}")
+    if not is_installed(kind):
+        raise Refusal(422, f"the client library for {kind} is not installed; run: {install(ROOMS[kind].extra)}")
+    return Place(INTAKES[kind].model_validate({"type": kind, "dataStoreId": store}), credential, data_store=params)
+
+
+def _credential(access: Access, keys: Keys) -> Fields:
+    if access.credential_id:
+        try:
+            return keys.credential(access.credential_id)
+        except ScoringError as error:
+            raise invalid([(("credentialId",), error.detail or error.summary)]) from None
+    if access.credential_data:
+        try:
+            return SECRETS.validate_python(access.credential_data).model_dump(by_alias=True, exclude_none=True)
+        except ValidationError:
+            raise invalid([(("credentialData",), "these are not the fields of a credential")]) from None
+    if access.user is None and access.password is None:
+        return {}
+    return {"credentialType": "basic", "user": access.user or "", "password": access.password or ""}
