@@ -1,7 +1,9 @@
 """A data store, tried. The rule here: a connection is made for the answer, and what opens it is kept nowhere."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 from pydantic import Field, ValidationError
 
@@ -31,8 +33,8 @@ class Access(Strict):
     catalog: str | None = None
 
 
-def reached(store: str, params: Fields, body: dict[str, Any], keys: Keys, question: str) -> Any:
-    """What the room of a data store (its id, and its `params`) answers to `ping`, `schemas` or `tables`. Raises Refusal."""
+def reached(store: str, params: Fields, body: dict[str, Any], keys: Keys, question: str) -> dict[str, Any]:
+    """What the room of a data store (its id, and its `params`) answers to `ping`, `schemas` or `tables`, as the API shows it. Raises Refusal."""
     try:
         access = Access.model_validate(body)
     except ValidationError as error:
@@ -45,10 +47,33 @@ def reached(store: str, params: Fields, body: dict[str, Any], keys: Keys, questi
         ask = getattr(connected(place), question, None)
         if ask is None:
             raise Refusal(422, f"a data store of {place.type} cannot be asked this here; a job says whether it can be opened")
-        return ask(place, access.db_schema) if question == "tables" else ask(place)
+        answer = ask(place, access.db_schema) if question == "tables" else ask(place)
     except ScoringError as error:
         sentence = f"{error.summary}: {error.detail}" if error.detail else error.summary
         raise Refusal(422, without_secrets(sentence, place)) from None
+    return _SHOWN[question](answer, _catalog(place))
+
+
+def _tables(found: Sequence[tuple[str, str, str]], catalog: str) -> dict[str, Any]:
+    return {"catalog": catalog, "tables": [{"catalog": catalog, "schema": schema, "name": name, "type": kind} for schema, name, kind in found]}
+
+
+_SHOWN: Mapping[str, Callable[[Any, str], dict[str, Any]]] = {
+    "ping": lambda answer, catalog: {"message": "Connection successful"},
+    "schemas": lambda schemas, catalog: {"catalog": catalog, "catalogs": None, "schemas": schemas},
+    "tables": _tables,
+}
+# Where a JDBC URL names the database.
+_CATALOGS = {
+    "jdbc": re.compile(r"//[^/]*/([^?]*)"),
+    "snowflake": re.compile(r"[?&]db=([^&]*)", re.IGNORECASE),
+    "synapse": re.compile(r";database(?:name)?=([^;]*)", re.IGNORECASE),
+}
+
+
+def _catalog(place: Place) -> str:
+    found = _CATALOGS[place.type].search(place.data_store["jdbcUrl"])
+    return unquote(found[1]) if found else ""
 
 
 def _place(store: str, params: Mapping[str, Any], credential: Fields) -> Place:

@@ -12,7 +12,7 @@ from reconciler.errors import ScoringError
 
 SIDES = ("intakeSettings", "outputSettings")
 
-_AZURE = ("azure", "azure_service_principal", "adls_gen2_oauth")
+_AZURE = ("azure", "azure_service_principal")
 _SNOWFLAKE = ("basic", "snowflake_key_pair_user_account", "snowflake_oauth_user_account", "oauth")
 # The types of credential that each type of intake and output can be opened with: batch-prediction API, "Credentials".
 CREDENTIALS: Mapping[str, tuple[str, ...]] = MappingProxyType(

@@ -45,11 +45,10 @@ class Connector(Protocol):
     def ping(self, place: Place) -> None:
         """Connect to a database, and no more. Raises ScoringError."""
 
-    def schemas(self, place: Place) -> Any:
-        """The catalog of a database, its catalogs if it has several, and the catalog's schemas."""
+    def schemas(self, place: Place) -> list[str]: ...
 
-    def tables(self, place: Place, schema: str | None) -> Any:
-        """The tables and views of a schema, or of all."""
+    def tables(self, place: Place, schema: str | None) -> list[tuple[str, str, str]]:
+        """Of a schema, or of all that are not the system's own: the schema, the name, and TABLE or VIEW."""
 
 
 def connector(place: Place) -> Connector:

@@ -58,8 +58,7 @@ def delete_store(request: Request) -> Response:
 
 
 async def try_store(request: Request) -> Response:
-    await _reached(request, "ping")
-    return Json({"message": "Connection successful"})
+    return Json(await _reached(request, "ping"))
 
 
 async def list_schemas(request: Request) -> Response:
@@ -100,7 +99,7 @@ def delete_driver(request: Request) -> Response:
     return Response(status_code=204)
 
 
-async def _reached(request: Request, question: str) -> Any:
+async def _reached(request: Request, question: str) -> dict[str, Any]:
     store = _stores(request).get(request.path_params["id"])
     service: Service = request.app.state.service
     return await run_in_threadpool(reached, store.id, store.body["params"], await json_object(request), service.keyring, question)
