@@ -112,9 +112,10 @@ def _changed_facts(change: Change) -> str:
     old, new = (side and side.facts for side in (change.before, change.after))
     if not old or not new:
         return ""
-    changed = field_changes(old, new)
-    told = [item for item in changed if item.path != ("digest",)] or changed
-    facts = [f"{'.'.join(item.path)} {_fact(item.before)} → {_fact(item.after)}" for item in told[:_FACTS]]
+    before, after = dict(leaves(old)), dict(leaves(new))
+    changed = sorted(path for path in before.keys() | after.keys() if before.get(path, MISSING) != after.get(path, MISSING))
+    told = [path for path in changed if path != ("digest",)] or changed
+    facts = [f"{'.'.join(path)} {_fact(before.get(path, MISSING))} → {_fact(after.get(path, MISSING))}" for path in told[:_FACTS]]
     return ", ".join(facts) + (f", and {len(told) - _FACTS} more" if len(told) > _FACTS else "")
 
 
