@@ -20,7 +20,7 @@ class System(Protocol):
     secrets: Mapping[str, str]
 
     def make(self, name: str, rows: Rows) -> dict[str, Any]:
-        """A new source of rows with that name; its intake settings."""
+        """A new source of rows with that name; what a job that reads it says: `intake`, its settings, and a `probe` where it needs one."""
 
     def change(self, name: str, rows: Rows) -> None:
         """The source has these rows now, of which one is another."""
@@ -64,7 +64,7 @@ class Objects:
 
     def make(self, name: str, rows: Rows) -> dict[str, Any]:
         self.change(name, rows)
-        return self._settings(name)
+        return {"intake": self._settings(name)}
 
     def change(self, name: str, rows: Rows) -> None:
         self.cloud.put(name, csv_text(rows).encode())

@@ -125,8 +125,8 @@ def kept(root: Path) -> bytes:
 def test_what_was_scored_is_up_to_date_until_one_row_changes_at_its_source(system: System, root: Path, write: Write, reconciler: Reconciler) -> None:
     write(
         system.openers,
-        first={"intake": system.make("in_first.csv", WINES), "output": system.output("out_first.csv")},
-        second={"intake": system.make("in_second.csv", WINES[:7]), "output": system.output("out_second.csv")},
+        first={**system.make("in_first.csv", WINES), "output": system.output("out_first.csv")},
+        second={**system.make("in_second.csv", WINES[:7]), "output": system.output("out_second.csv")},
         here={"intake": local(root, "here.csv", WINES), "output": to("here.csv")},
     )
     assert {address: why for address, (why,) in reasons(root).items()} == dict.fromkeys(("job.first", "job.second", "job.here"), "never run")
@@ -157,7 +157,7 @@ def test_what_was_scored_is_up_to_date_until_one_row_changes_at_its_source(syste
 def test_rows_go_from_a_system_to_a_file_and_from_a_file_to_a_system(system: System, root: Path, write: Write, reconciler: Reconciler) -> None:
     write(
         system.openers,
-        down={"intake": system.make("in_down.csv", WINES), "output": to("down.csv")},
+        down={**system.make("in_down.csv", WINES), "output": to("down.csv")},
         up={"intake": local(root, "up.csv", WINES), "output": system.output("out_up.csv")},
     )
     apply(reconciler)
@@ -169,7 +169,7 @@ def test_rows_go_from_a_system_to_a_file_and_from_a_file_to_a_system(system: Sys
 
 
 def test_job_reads_what_another_has_written_to_a_system(lake: Objects, root: Path, write: Write, reconciler: Reconciler) -> None:
-    intake = lake.make("raw.csv", WINES)
+    intake = lake.make("raw.csv", WINES)["intake"]
     write(
         lake.openers,
         first={"intake": intake, "output": lake.output("scored.csv"), "passthrough_columns": None, "passthrough_columns_set": "all"},
@@ -197,7 +197,7 @@ def test_dataset_is_a_local_file(root: Path, write: Write, reconciler: Reconcile
 
 
 def test_missing_object_is_told_where_the_spec_names_the_job(lake: Objects, write: Write, reconciler: Reconciler) -> None:
-    intake = lake.make("in.csv", WINES)
+    intake = lake.make("in.csv", WINES)["intake"]
     write(lake.openers, a={"intake": {**intake, "url": lake.cloud.url("nowhere.csv")}, "output": to("a.csv")})
     said = reconciler("plan", "-no-color")
     assert (said.code, said.out, said.err.count("\nError: ")) == (1, "", 1)
@@ -208,7 +208,7 @@ def test_missing_object_is_told_where_the_spec_names_the_job(lake: Objects, writ
 def test_wrong_credential_is_told_without_a_word_of_it(
     lake: Objects, root: Path, write: Write, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(lake.openers, a={"intake": lake.make("in.csv", WINES), "output": to("a.csv")})
+    write(lake.openers, a={**lake.make("in.csv", WINES), "output": to("a.csv")})
     monkeypatch.setenv("SYSTEM_awsSecretAccessKey", "s3cr3t-that-is-another")
     said = reconciler("plan", "-no-color")
     assert (said.code, said.out, said.err.count("\nError: ")) == (1, "", 1)
@@ -219,7 +219,7 @@ def test_wrong_credential_is_told_without_a_word_of_it(
 def test_missing_variable_is_named_with_credential_and_workspace(
     lake: Objects, write: Write, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(lake.openers, a={"intake": lake.make("in.csv", WINES), "output": to("a.csv")})
+    write(lake.openers, a={**lake.make("in.csv", WINES), "output": to("a.csv")})
     monkeypatch.delenv("SYSTEM_awsAccessKeyId")
     said = reconciler("plan", "-no-color")
     assert said.code == 1
@@ -244,14 +244,14 @@ def test_secret_may_lie_in_a_file_of_the_project(lake: Objects, root: Path, writ
     (root / "keys").mkdir()
     (root / "keys/secret").write_text(lake.secrets["SYSTEM_awsSecretAccessKey"] + "\n")
     fields = {**lake.openers["credentials"]["lake"]["local"], "awsSecretAccessKey": {"file": "keys/secret"}}
-    write({"credentials": {"lake": {"local": fields}}}, a={"intake": lake.make("in.csv", WINES), "output": lake.output("out.csv")})
+    write({"credentials": {"lake": {"local": fields}}}, a={**lake.make("in.csv", WINES), "output": lake.output("out.csv")})
     apply(reconciler)
     assert len(lake.read("out.csv")) == len(WINES)
     assert lake.secrets["SYSTEM_awsSecretAccessKey"].encode() not in kept(root)
 
 
 def test_intake_version_decides_instead_of_looking(lake: Objects, root: Path, write: Write, reconciler: Reconciler) -> None:
-    intake = lake.make("in.csv", WINES)
+    intake = lake.make("in.csv", WINES)["intake"]
     write(lake.openers, a={"intake": intake, "output": to("a.csv"), "intake_version": "1"})
     apply(reconciler)
     lake.change("in.csv", other(WINES))
@@ -271,7 +271,7 @@ def test_endpoint_s_place_is_looked_at_with_what_the_workspace_is_given(
         "workspaces": {"prod": {"endpoint": "datarobot"}},
         "credentials": {"lake": {"prod": {"id": "6166c01ee91fb6641ecd28bd", **fields}}},
     }
-    write(openers, a={"intake": lake.make("in.csv", WINES), "output": {**lake.output("out.csv")}})
+    write(openers, a={**lake.make("in.csv", WINES), "output": {**lake.output("out.csv")}})
     text = (root / "specs/jobs.yaml").read_text().replace('"deployment": "wine"', '"model_package_id": "616d01a8ddbd17fc2c75caf4"')
     (root / "specs/jobs.yaml").write_text(text)
     made = make_plan(Project(root, root / "state/reconciler.db", "prod"))
