@@ -14,10 +14,14 @@ Rows = list[dict[str, str]]
 
 
 class System(Protocol):
-    """`openers` are the sections of a specification that its settings name; `secrets` the environment variables that these name."""
+    """`openers` are the sections of a specification that its settings name; `secrets` the environment variables that these name.
+
+    Where a second run adds its rows to those of the first, the system `appends`.
+    """
 
     openers: Mapping[str, Any]
     secrets: Mapping[str, str]
+    appends: bool
 
     def make(self, name: str, rows: Rows) -> dict[str, Any]:
         """A new source of rows with that name; what a job that reads it says: `intake`, its settings, and a `probe` where it needs one."""
@@ -57,6 +61,7 @@ class Objects:
     cloud: Cloud
     openers: dict[str, Any] = field(init=False)
     secrets: dict[str, str] = field(init=False)
+    appends: bool = False
 
     def __post_init__(self) -> None:
         written, self.secrets = credential(self.cloud.credential)
