@@ -52,6 +52,8 @@ ROOMS: dict[str, set[str]] = {
 }
 # Each of these libraries is met in the rooms named and nowhere else.
 LIBRARIES: dict[str, set[str]] = {
+    "adbc_driver_manager": {"engine"},
+    "adbc_driver_postgresql": {"engine"},
     "catboost": {"engine"},
     "click": {"cli"},
     "cryptography": {"service"},
@@ -66,6 +68,7 @@ LIBRARIES: dict[str, set[str]] = {
     "obstore": {"engine"},
     "onnxruntime": {"engine"},
     "pandas": {"engine"},
+    "psycopg": {"engine"},
     "pyarrow": {"engine"},
     "pydantic": {"credential", "options", "settings", "api", "service", "spec"},
     "rich": {"cli"},

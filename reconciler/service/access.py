@@ -55,7 +55,9 @@ def reached(store: str, params: Fields, body: dict[str, Any], keys: Keys, questi
 
 
 def _tables(found: Sequence[tuple[str, str, str]], catalog: str) -> dict[str, Any]:
-    return {"catalog": catalog, "tables": [{"catalog": catalog, "schema": schema, "name": name, "type": kind} for schema, name, kind in found]}
+    kinds = {True: "VIEW", False: "TABLE"}  # the API knows no others
+    shown = [{"catalog": catalog, "schema": schema, "name": name, "type": kinds["VIEW" in kind.upper()]} for schema, name, kind in found]
+    return {"catalog": catalog, "tables": shown}
 
 
 _SHOWN: Mapping[str, Callable[[Any, str], dict[str, Any]]] = {

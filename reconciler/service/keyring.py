@@ -13,7 +13,9 @@ from reconciler.service.refusal import Refusal
 # Shorter ones are words that a sentence may hold by chance.
 _SHORTEST_SECRET = 6
 _PUBLIC = ("credentialType", "user", "snowflakeAccountName")
-_IN_URL = re.compile(r"(?:password|passwd|pwd)=([^&;]+)", re.IGNORECASE)
+# In a JDBC URL, and in a connection string of Azure's.
+_WITHIN = re.compile(r"(?:password|passwd|pwd|accountkey|sig)=([^&;]+)", re.IGNORECASE)
+_OF_GOOGLE = ("private_key", "private_key_id")  # of a gcpKey; the rest is no secret
 
 
 class Keyring:
@@ -52,7 +54,7 @@ class Keyring:
 def without_secrets(text: str, place: Place) -> str:
     """What a library said, which may hold what it was opened with."""
     url = place.data_store.get("jdbcUrl") or ""
-    found = [*_secrets(place.credential), *_secrets(place.storage_credential), *_IN_URL.findall(url)]
+    found = [*_secrets(place.credential), *_secrets(place.storage_credential), *_WITHIN.findall(url)]
     for secret in sorted(found, key=len, reverse=True):
         text = text.replace(secret, "[secret]")
     return text
@@ -61,6 +63,7 @@ def without_secrets(text: str, place: Place) -> str:
 def _secrets(fields: Mapping[str, Any]) -> Iterator[str]:
     for name, value in fields.items():
         if isinstance(value, Mapping):
-            yield from _secrets(value)
+            yield from _secrets({name: value[name] for name in _OF_GOOGLE if name in value})
         elif isinstance(value, str) and len(value) >= _SHORTEST_SECRET and name not in _PUBLIC:
             yield value
+            yield from _WITHIN.findall(value)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from reconciler.engine.connectors.connector import Connector
 
 _TABLE = ("catalog", "schema", "dataset", "table")
-_GCP = "https://storage.googleapis.com/"
+_GCP = re.compile(r"^https?://(?:storage\.(?:googleapis|cloud\.google)\.com/([^/]+)|([^/]+)\.storage\.googleapis\.com)/")
 
 
 def connected(place: Place) -> "Connector":
@@ -103,6 +104,6 @@ def _address(job: Job, keys: Keys) -> str:
 
 def _object(settings: Mapping[str, Any]) -> list[str]:
     url = settings["url"]
-    if settings["type"] == "gcp" and url.startswith(_GCP):
-        url = f"gs://{url.removeprefix(_GCP)}"
+    if settings["type"] == "gcp":
+        url = _GCP.sub(lambda found: f"gs://{found[1] or found[2]}/", url)
     return [settings["type"], settings.get("endpointUrl") or "", url]

@@ -133,8 +133,9 @@ def test_an_object_is_not_both_intake_and_output(errors, kind):
     assert errors(intake, intake)["outputSettings"]["url"] == "the output is the intake"
 
 
-def test_one_object_of_google_has_two_addresses(errors):
-    said = errors({"type": "gcp", "url": "gs://b/o.csv"}, {"type": "gcp", "url": "https://storage.googleapis.com/b/o.csv"})
+@pytest.mark.parametrize("url", ["https://storage.googleapis.com/b/o.csv", "https://b.storage.googleapis.com/o.csv"])
+def test_one_object_of_google_has_several_addresses(errors, url):
+    said = errors({"type": "gcp", "url": "gs://b/o.csv"}, {"type": "gcp", "url": url})
     assert said["outputSettings"]["url"] == "the output is the intake"
 
 

@@ -40,15 +40,15 @@ class Connector(Protocol):
         """Bring the staged rows to where they belong, in one step, once: a second call, in another process too, finds it done."""
 
     def discard(self, place: Place) -> None:
-        """Remove what a job that ended without its rows has left on the way: its staging. There may be nothing."""
+        """Remove what is staged, of a job that could not be settled or was deleted before it was; there may be nothing. Raises nothing."""
 
     def ping(self, place: Place) -> None:
-        """Connect to a database, and no more. Raises ScoringError."""
+        """Log in. Only `credential` and `data_store` of the place are looked at, here and below."""
 
     def schemas(self, place: Place) -> list[str]: ...
 
     def tables(self, place: Place, schema: str | None) -> list[tuple[str, str, str]]:
-        """Of a schema, or of all that are not the system's own: the schema, the name, and TABLE or VIEW."""
+        """Schema, name and kind (`table`, `view`, …), of all schemas if none is given."""
 
 
 def connector(place: Place) -> Connector:

@@ -1,64 +1,18 @@
-"""The official client's own examples for other systems, against `reconciler serve` and real servers.
-
-Credentials and data stores are made through the API, and the scored rows are compared with what the model's own library says.
-"""
+"""The official client's own examples for object stores and the AI Catalog, against `reconciler serve` and real servers."""
 
 import io
-from collections.abc import Iterator
 from typing import Any
 
 import datarobot as dr
 import pytest
-from served import Served, check_scored, predictions, serving, table
+from official import bottles, client, ended, is_wine, quiet, served, wine  # noqa: F401
+from served import table
 from servers.azurite import Azurite, azurite  # noqa: F401
+from servers.gcs import Gcs, gcs  # noqa: F401
 from servers.seaweed import Seaweed, seaweed  # noqa: F401
 
 Job = dr.BatchPredictionJob
-RETRIES = "Using an empty collection for 'allowed_methods' option"
-pytestmark = [
-    pytest.mark.filterwarnings(f"ignore:{RETRIES}:FutureWarning"),  # the client's own use of urllib3
-    pytest.mark.xdist_group("official systems"),
-]
-
-
-@pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serving(tmp_path_factory.mktemp("served")) as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def client(served: Served) -> Any:
-    return dr.Client(endpoint=served.endpoint, token=served.token)
-
-
-@pytest.fixture
-def wine(served: Served) -> str:
-    return served.deployments["wine"]
-
-
-@pytest.fixture
-def bottles(served: Served) -> bytes:
-    return served.data("wine").encode()
-
-
-@pytest.fixture
-def is_wine(served: Served, bottles: bytes):
-    """Compares a whole result, by column, with what onnxruntime says of the wines."""
-    given = table(bottles.decode())
-
-    def check(scored: dict[str, list[str]], *kept: str) -> None:
-        check_scored(scored, predictions(served.root, "wine", given), {name: given[name] for name in kept})
-
-    return check
-
-
-def ended(job: Job) -> dict[str, Any]:
-    """Waits as the client does, but looks sooner than after its five seconds."""
-    job.wait_for_completion()
-    status = job.get_status()
-    assert status["status"] == "COMPLETED", status
-    return status
+pytestmark = [quiet, pytest.mark.xdist_group("official objects")]
 
 
 def content(store: Any, key: str) -> dict[str, list[str]]:
