@@ -13,6 +13,7 @@ from house import REPOSITORY, Reconciler
 from servers.azurite import azurite  # noqa: F401
 from servers.clouds import s3_cloud
 from servers.gcs import gcs  # noqa: F401
+from servers.postgres import postgres  # noqa: F401
 from servers.seaweed import Seaweed, seaweed  # noqa: F401
 from systems import SYSTEMS, Objects, Rows, System, csv_rows, csv_text
 
