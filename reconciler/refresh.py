@@ -10,7 +10,7 @@ from reconciler.digests import Digests
 from reconciler.errors import ModelError
 from reconciler.fingerprint import folder_files, listing_digest
 from reconciler.plan.planner import Observed, Wanted
-from reconciler.plan.remote import Answers, Look, Looks, OnUnknown, Question, Remote
+from reconciler.plan.remote import PROBED, Answers, Look, Looks, OnUnknown, Question, Remote
 from reconciler.state.record import Recorded
 
 
@@ -112,9 +112,10 @@ def note_of_unknown(spec: Mapping[str, Any], on_unknown: OnUnknown) -> Diagnosti
     """What is said of an intake that cannot be looked at."""
     does = "a run that was delivered is kept" if on_unknown == "keep" else "the job is rerun with every apply"
     other = "; or write on_unknown: rerun, to score it with every apply." if on_unknown == "keep" else "."
+    probe = "Give the job a probe, a query whose rows change when those of the table do; or" if spec["intake"]["type"] in PROBED else "Give the job"
     detail = (
         f"Whether the rows of this intake ({spec['intake']['type']}) have changed cannot be seen from here, so {does}. "
-        f"Give the job an intake_version, your own word for the version of its rows, and it is scored for each new word{other}"
+        f"{probe} an intake_version, your own word for the version of its rows, and it is scored for each new word{other}"
     )
     return Diagnostic("An intake cannot be looked at", detail, severity="warning")
 

@@ -282,3 +282,38 @@ def test_endpoint_s_place_is_looked_at_with_what_the_workspace_is_given(
     lake.change("in.csv", other(WINES))
     (again,) = make_plan(Project(root, root / "state/reconciler.db", "prod")).changes
     assert again.after is not None and again.after.fingerprint.intake not in (None, change.after.fingerprint.intake)
+
+
+@pytest.mark.parametrize(("on_unknown", "after"), [("keep", {}), ("rerun", {"job.a": ["intake unknown: jdbc "]})])
+def test_table_that_nothing_is_known_of_is_kept_or_rerun_and_told(
+    request: pytest.FixtureRequest,
+    root: Path,
+    write: Write,
+    reconciler: Reconciler,
+    monkeypatch: pytest.MonkeyPatch,
+    on_unknown: str,
+    after: dict[str, list[str]],
+) -> None:
+    crm = SYSTEMS["postgresql"](request, f"house-{next(NUMBERS)}")
+    tell(crm, monkeypatch)
+    table = crm.make("wines.csv", WINES)
+    del table["probe"]
+    write(crm.openers, a={**table, "output": to("a.csv"), "on_unknown": on_unknown})
+    apply(reconciler)
+    crm.change("wines.csv", other(WINES))
+    assert {address: [why[: len("intake unknown: jdbc ")] for why in told] for address, told in reasons(root).items()} == after
+    said = " ".join(reconciler("plan", "-no-color").out.split())
+    assert "Warning: An intake cannot be looked at" in said
+    assert "a probe" in said
+
+
+def test_probe_that_fails_is_told_where_the_spec_names_the_job(
+    request: pytest.FixtureRequest, write: Write, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crm = SYSTEMS["postgresql"](request, f"house-{next(NUMBERS)}")
+    tell(crm, monkeypatch)
+    write(crm.openers, a={**crm.make("wines.csv", WINES), "output": to("a.csv"), "probe": "SELECT max(vintage) FROM nowhere"})
+    said = reconciler("plan", "-no-color")
+    assert (said.code, said.out, said.err.count("\nError: ")) == (1, "", 1)
+    assert "nowhere" in said.err
+    assert "on specs/jobs.yaml line" in said.err

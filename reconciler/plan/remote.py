@@ -12,6 +12,8 @@ from reconciler.diagnostic import Diagnostic
 
 # Types of intake that can be looked at with what opens them.
 LOOKED_AT = frozenset({"s3", "azure", "gcp", "http", "jdbc", "snowflake", "synapse", "bigquery"})
+# Those that a query can be put to.
+PROBED = frozenset({"jdbc", "snowflake", "synapse", "bigquery"})
 # Fields of an intake that name what opens it, with the section that says what that is.
 _OPENED_WITH = {"credentialId": "credentials", "cloudStorageCredentialId": "credentials", "dataStoreId": "data_stores"}
 _TABLE = ("dataStoreId", "dataset", "catalog", "schema", "table")
