@@ -1,4 +1,4 @@
-"""What a credential of each type holds. The rule here: the API's fields, one class for each `credentialType`; all of them but the type are secret.
+"""What a credential of each type holds. The rule here: the API's fields, one class for each `credentialType`; what is not in `OPEN` is secret.
 
 Where the API lets a shared secure configuration stand for the inline fields, `configId` excludes them.
 """
@@ -32,20 +32,13 @@ class Configurable(Strict):
 
     @model_validator(mode="after")
     def _one_of_both(self) -> "Configurable":
-        inline = set(type(self).model_fields) - {"credential_type", "config_id"}
-        given = {name for name in inline if getattr(self, name) is not None}
+        given = {name for name in type(self).model_fields.keys() - _ABOUT if getattr(self, name) is not None}
         if self.config_id is not None and given:
             raise ValueError("configId excludes the inline secrets; keep one of them")
-        missing = [type(self).model_fields[name].alias for name in type(self).model_fields if name in self._needed() - given]
+        missing = [field.alias for name, field in type(self).model_fields.items() if name in needed(type(self)) - given]
         if self.config_id is None and missing:
             raise ValueError(f"missing: {', '.join(str(name) for name in missing)}; or give a configId")
         return self
-
-    def _needed(self) -> frozenset[str]:
-        return frozenset(type(self).model_fields) - {"credential_type", "config_id"} - self._optional()
-
-    def _optional(self) -> frozenset[str]:
-        return frozenset()
 
 
 class S3(Configurable):
@@ -53,9 +46,6 @@ class S3(Configurable):
     aws_access_key_id: Text | None = None
     aws_secret_access_key: Text | None = None
     aws_session_token: Text | None = None
-
-    def _optional(self) -> frozenset[str]:
-        return frozenset({"aws_session_token"})
 
 
 class Azure(Strict):
@@ -73,9 +63,6 @@ class SnowflakeKeyPair(Configurable):
     user: Text | None = None
     private_key_str: Text | None = None
     passphrase: Text | None = None
-
-    def _optional(self) -> frozenset[str]:
-        return frozenset({"passphrase"})
 
 
 class SnowflakeOAuth(Strict):
@@ -151,4 +138,32 @@ Secrets = (
     | TableauAccessToken
 )
 SECRETS: TypeAdapter[Secrets] = TypeAdapter(Annotated[Secrets, Field(discriminator="credential_type")])
-TYPES: tuple[str, ...] = tuple(kind.model_fields["credential_type"].annotation.__args__[0] for kind in Secrets.__args__)
+KINDS: dict[str, type[Strict]] = {kind.model_fields["credential_type"].annotation.__args__[0]: kind for kind in Secrets.__args__}
+TYPES: tuple[str, ...] = tuple(KINDS)
+
+# Fields that say who asks, and where; they open nothing.
+OPEN = frozenset(
+    {
+        "user",
+        "client_id",
+        "azure_tenant_id",
+        "snowflake_account_name",
+        "oauth_issuer_type",
+        "oauth_issuer_url",
+        "oauth_scopes",
+        "authentication_id",
+        "enterprise_id",
+        "public_key_id",
+        "token_name",
+    }
+)
+_ABOUT = frozenset({"credential_type", "config_id"})
+# What a credential that may have a `configId` can do without.
+_OPTIONAL = frozenset({"aws_session_token", "passphrase"})
+
+
+def needed(kind: type[Strict]) -> frozenset[str]:
+    """The fields that a credential needs beside its type, when it has no `configId`."""
+    if issubclass(kind, Configurable):
+        return frozenset(kind.model_fields) - _ABOUT - _OPTIONAL
+    return frozenset(name for name, field in kind.model_fields.items() if field.is_required()) - _ABOUT
