@@ -40,7 +40,7 @@ LIBRARIES: dict[str, set[str]] = {
     "click": {"cli"},
     "cryptography": {"service"},
     "deepdiff": {"plan"},
-    "httpx": {"api"},
+    "httpx": {"api", "engine"},
     "joblib": {"engine"},
     "lightgbm": {"engine"},
     "mlflow": {"engine"},
