@@ -96,7 +96,7 @@ def open_intake(place: Place, dialect: Dialect, is_halted: Callable[[], bool], p
     url = place.settings.url
     first = _opened(url, patience, is_halted)
     try:
-        if first.peek(len(MAGIC))[: len(MAGIC)] == MAGIC:
+        if first.begins_with(MAGIC):
             return ParquetIntake(_spooled(url, first, is_halted))
     except BaseException:
         first.close()
@@ -106,10 +106,10 @@ def open_intake(place: Place, dialect: Dialect, is_halted: Callable[[], bool], p
     def opened() -> BinaryIO:
         return cast(BinaryIO, waiting.pop() if waiting else _opened(url, patience, is_halted))
 
-    return CsvIntake(File(_shown(url), cast(_Body, first.raw).length, opened, opened), dialect, is_halted)
+    return CsvIntake(File(_shown(url), first.length, opened, opened), dialect, is_halted)
 
 
-def _opened(url: str, patience: Patience, is_halted: Callable[[], bool]) -> io.BufferedReader:
+def _opened(url: str, patience: Patience, is_halted: Callable[[], bool]) -> "_Body":
     for pause in patience.pauses:
         try:
             return _asked_for(url, patience, is_halted)
@@ -118,7 +118,7 @@ def _opened(url: str, patience: Patience, is_halted: Callable[[], bool]) -> io.B
     return _asked_for(url, patience, is_halted)
 
 
-def _asked_for(url: str, patience: Patience, is_halted: Callable[[], bool]) -> io.BufferedReader:
+def _asked_for(url: str, patience: Patience, is_halted: Callable[[], bool]) -> "_Body":
     with ExitStack() as stack:
         answer = stack.enter_context(_asked(_UNREAD, "GET", url, patience))
         _check_status(_UNREAD, answer, url)
@@ -129,7 +129,7 @@ def _asked_for(url: str, patience: Patience, is_halted: Callable[[], bool]) -> i
         if packing not in _GZIP and not is_chunked and "Content-Length" not in answer.headers:
             detail = f"{_shown(url)}: the server tells neither its length nor its end, so that lost rows would not be noticed."
             raise ScoringError(_UNREAD, f"{detail} Let it send a Content-Length, or in chunks.")
-        return io.BufferedReader(_Body(url, answer, packing in _GZIP, stack.pop_all(), is_halted), BLOCK)
+        return _Body(url, answer, packing in _GZIP, stack.pop_all(), is_halted)
 
 
 class _Body(io.RawIOBase):
@@ -150,10 +150,14 @@ class _Body(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int:
-        """As many bytes as tell Parquet from CSV, if there are so many."""
-        while len(self._ready) < len(MAGIC) and (more := next(self._chunks, b"")):
+    def begins_with(self, mark: bytes) -> bool:
+        """Asked before anything is read."""
+        while len(self._ready) < len(mark) and (more := next(self._chunks, b"")):
             self._ready += more
+        return self._ready.startswith(mark)
+
+    def readinto(self, buffer: Any) -> int:
+        self._ready = self._ready or next(self._chunks, b"")
         count = min(len(buffer), len(self._ready))
         buffer[:count], self._ready = self._ready[:count], self._ready[count:]
         return count
@@ -208,7 +212,7 @@ def _shut(connection: Any) -> None:
         return  # it is shut already
 
 
-def _spooled(url: str, body: BinaryIO, is_halted: Callable[[], bool]) -> File:
+def _spooled(url: str, body: _Body, is_halted: Callable[[], bool]) -> File:
     """Parquet is read from its end."""
     spool = _spool()
     try:
