@@ -59,7 +59,7 @@ LIBRARIES: dict[str, set[str]] = {
     "cryptography": {"service"},
     "deepdiff": {"plan"},
     "google": {"engine"},
-    "httpx": {"api"},
+    "httpx": {"api", "engine"},
     "joblib": {"engine"},
     "lightgbm": {"engine"},
     "mlflow": {"engine"},
