@@ -3,6 +3,8 @@
 Where the API lets a shared secure configuration stand for the inline fields, `configId` excludes them.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
@@ -141,6 +143,20 @@ SECRETS: TypeAdapter[Secrets] = TypeAdapter(Annotated[Secrets, Field(discriminat
 KINDS: dict[str, type[Strict]] = {kind.model_fields["credential_type"].annotation.__args__[0]: kind for kind in Secrets.__args__}
 TYPES: tuple[str, ...] = tuple(KINDS)
 
+_AZURE = ("azure", "azure_service_principal")
+_SNOWFLAKE = ("basic", "snowflake_key_pair_user_account", "snowflake_oauth_user_account", "oauth")
+# The types of credential that each type of intake and output can be opened with: batch-prediction API, "Credentials".
+FITTING: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "s3": ("s3",),
+        "azure": _AZURE,
+        "gcp": ("gcp",),
+        "jdbc": ("basic",),
+        "snowflake": _SNOWFLAKE,
+        "synapse": ("basic",),
+        "bigquery": ("gcp",),
+    }
+)
 # Fields that say who asks, and where; they open nothing.
 OPEN = frozenset(
     {

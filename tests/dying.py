@@ -85,7 +85,7 @@ def main(last: int) -> None:
         project: Project, endpoint: Mapping[str, Any] | None, folders: Mapping[str, bool], vault: Vault, requests: int
     ) -> AsyncIterator[Client]:
         registry = Registry(LocalDeployment(deployment_id(folder), folder, project.root / folder) for folder in folders)
-        with Service(project.root / "state/reconciler.service/local", registry) as service:
+        with Service(project.root / "state/reconciler.service/local", registry, keys=vault) as service:
             async with Client(Access("http://embedded/api/v2"), DyingTransport(create_app(service), fate)) as client:
                 yield client
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from house import REPOSITORY, Reconciler
+from house import REPOSITORY, Reconciler, run_child
 from servers.azurite import azurite  # noqa: F401
 from servers.clouds import s3_cloud
 from servers.gcs import gcs  # noqa: F401
@@ -23,6 +23,9 @@ from reconciler.view.plan import reason_text
 
 pytestmark = pytest.mark.xdist_group("systems")
 
+DYING = Path(__file__).parent / "dying.py"
+# Every step: RECONCILER_KILL_ROUNDS=1 pytest tests/test_systems.py
+STRIDE = 1 if "RECONCILER_KILL_ROUNDS" in os.environ else 4
 NUMBERS = itertools.count()
 WINES = csv_rows((REPOSITORY / "specs/data/wine.csv").read_text())[:20]
 LOCAL = {"type": "localFile"}
@@ -317,3 +320,23 @@ def test_probe_that_fails_is_told_where_the_spec_names_the_job(
     assert (said.code, said.out, said.err.count("\nError: ")) == (1, "", 1)
     assert "nowhere" in said.err
     assert "on specs/jobs.yaml line" in said.err
+
+
+def test_killed_after_a_step_every_row_is_in_the_table_once(
+    request: pytest.FixtureRequest, root: Path, write: Write, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crm = SYSTEMS["postgresql"](request, f"house-{next(NUMBERS)}")
+    tell(crm, monkeypatch)
+    source = crm.make("wines.csv", WINES)
+    for step in itertools.count(1, STRIDE):
+        name = f"scores_{step}.csv"
+        output = {key: value for key, value in crm.output(name).items() if key not in ("update_columns", "where_columns")}
+        write(crm.openers, a={**source, "output": {**output, "statement_type": "insert"}})
+        died = run_child(str(DYING), str(step), cwd=root).code != 0
+        apply(reconciler)
+        assert sorted(row["bottle_id"] for row in crm.read(name)) == sorted(row["bottle_id"] for row in WINES), f"killed at step {step}"
+        assert is_up_to_date(reconciler)
+        shutil.rmtree(root / "state")
+        if not died:
+            break
+    assert step > 7  # intended, POST sent, answered, submitted, polls, scored, delivered

@@ -132,6 +132,8 @@ def starts(job: Job) -> int:
 
 def failures(counts: Counts, named: Sequence[str], place: str) -> tuple[str, ...]:
     """What the log says about rows that failed, of which the first are `named`: none, when they failed in a former process."""
+    if not named and not counts.failed_rows:
+        return ()
     rows = counts.scored_rows + counts.failed_rows + counts.skipped_rows
     return (*(LINES["failed"].format(row=row) for row in named), LINES["rejects"].format(failed=counts.failed_rows, rows=rows, place=place))
 

@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from reconciler.api.schema import Problem
+from reconciler.credential import FITTING
 from reconciler.engine.connectors.rooms import ROOMS, is_installed
 from reconciler.engine.packages import install
 from reconciler.engine.place import Keys
@@ -12,20 +13,6 @@ from reconciler.errors import ScoringError
 
 SIDES = ("intakeSettings", "outputSettings")
 
-_AZURE = ("azure", "azure_service_principal")
-_SNOWFLAKE = ("basic", "snowflake_key_pair_user_account", "snowflake_oauth_user_account", "oauth")
-# The types of credential that each type of intake and output can be opened with: batch-prediction API, "Credentials".
-CREDENTIALS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "s3": ("s3",),
-        "azure": _AZURE,
-        "gcp": ("gcp",),
-        "jdbc": ("basic",),
-        "snowflake": _SNOWFLAKE,
-        "synapse": ("basic",),
-        "bigquery": ("gcp",),
-    }
-)
 # How the JDBC URL of its data store begins.
 URLS: Mapping[str, str] = MappingProxyType({"jdbc": "jdbc:postgresql:", "snowflake": "jdbc:snowflake:", "synapse": "jdbc:sqlserver:"})
 # Why a type of the API is not served here.
@@ -58,7 +45,7 @@ def _of_one(side: str, settings: Mapping[str, Any], keys: Keys) -> Iterator[Prob
     if not is_installed(kind):
         yield (side, "type"), f"the client library for {kind} is not installed; run: {install(ROOMS[kind].extra)}"
     storage = settings.get("cloudStorageType", "azure" if kind == "synapse" else "s3")
-    for field, types in (("credentialId", CREDENTIALS.get(kind, ())), ("cloudStorageCredentialId", CREDENTIALS[storage])):
+    for field, types in (("credentialId", FITTING.get(kind, ())), ("cloudStorageCredentialId", FITTING[storage])):
         if id := settings.get(field):
             yield from (((side, field), sentence) for sentence in _of_credential(id, kind, types, keys))
     if id := settings.get("dataStoreId"):

@@ -90,6 +90,11 @@ class Workspace:
         )
         raise Unbound(f"Unknown {word}", detail)
 
+    def credential_type(self, id: str) -> str | None:
+        """What a credential holds, by what `resolve` gave; None where only an endpoint knows."""
+        bindings = self._bound["credentials"].values()
+        return next((bound["fields"].get("credentialType") for bound in bindings if isinstance(bound, dict) and bound["id"] == id), None)
+
     def openers(self) -> dict[str, dict[str, Any]]:
         """What there is here to open systems with, by section and by id: the name, and the fields with their secrets as references."""
         found: dict[str, dict[str, Any]] = {"credentials": {}, "data_stores": {}}

@@ -8,8 +8,10 @@ from functools import partial
 from typing import Any, Literal
 
 from pydantic import ValidationError
+from pydantic.alias_generators import to_camel
 
 from reconciler import options
+from reconciler.credential import FITTING
 from reconciler.options import Options, Strict
 from reconciler.spec import model
 from reconciler.spec.binding import Unbound, Workspace
@@ -19,7 +21,7 @@ from reconciler.spec.instance import Instance, address_of, spec_digest
 from reconciler.spec.job import DEPENDENCY, Job
 from reconciler.spec.location import Root
 from reconciler.spec.model import PATH, TARGETS
-from reconciler.spec.problem import Problems, did_you_mean
+from reconciler.spec.problem import Problems, Spot, did_you_mean
 from reconciler.spec.wording import sentence_of, shown, wrongs
 
 # For options and the deployment that they are for, a model's folder: the field and the sentence of each that cannot be served.
@@ -193,7 +195,19 @@ class Builder:
         settings = self._reader.settings(block, side, spot, address) if self._problems.told == before else None
         if settings is None or (wire := self._wire(settings, side, job, block)) is None:
             return None
+        self._check_credentials(wire, side, spot, block)
         return _Part(wire, tuple(sorted(uses)))
+
+    def _check_credentials(self, wire: dict[str, Any], side: str, spot: Spot, block: dict[str, Any]) -> None:
+        """That what a credential holds opens such a system, as far as it is known here."""
+        storage = wire.get("cloudStorageType", "azure" if wire["type"] == "synapse" else "s3")
+        for name, system in (("credential", wire["type"]), ("cloud_storage_credential", storage)):
+            held = self._workspace.credential_type(wire.get(to_camel(f"{name}_id"), ""))
+            if held is None or held in FITTING.get(system, (held,)):
+                continue
+            spellings = (name, to_camel(name), f"{name}_id", to_camel(f"{name}_id"))
+            detail = f"This is a credential of type {held}. For {system} it must be of type {' or '.join(FITTING[system])}."
+            self._problems.add(spot / next((key for key in spellings if key in block), name), "Credential of another type", detail)
 
     def _wire(self, settings: Strict, side: str, job: Job, block: dict[str, Any]) -> dict[str, Any] | None:
         """The settings as the scorer sees them. Where there is no endpoint, a dataset and a path are files of this disk."""

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.credential import FITTING
 from reconciler.engine.connectors.rooms import ROOMS
 from reconciler.errors import ScoringError
-from reconciler.service.systems import CREDENTIALS, database, problems
+from reconciler.service.systems import database, problems
 
 SECRETS = {
     "basic": {"user": "me", "password": "p-a-s-s"},
@@ -76,7 +77,7 @@ def errors(house, client, ids):
 def test_a_credential_opens_the_systems_of_its_type_and_no_other(kind, given):
     side = {"type": kind, "credentialId": given} | ({"dataStoreId": kind} if kind in STORES else {})
     found = [where for where, _ in problems({"intakeSettings": side, "outputSettings": {"type": "localFile"}}, Shelf()) if where[1] == "credentialId"]
-    assert found == ([] if given in CREDENTIALS[kind] else [("intakeSettings", "credentialId")])
+    assert found == ([] if given in FITTING[kind] else [("intakeSettings", "credentialId")])
 
 
 @pytest.mark.parametrize(("cloud", "given"), [("s3", "s3"), ("azure", "azure"), ("gcp", "gcp"), (None, "s3")])

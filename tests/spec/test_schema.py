@@ -108,7 +108,7 @@ variables: {n: {default: 3}, columns: {default: [a]}, on: {default: true}, type:
             times: {default: {run: 5m}}}
 credentials:
   lake: {local: {type: s3, aws_access_key_id: "${env.A}", aws_secret_access_key: {file: key}}}
-  x: {local: {credentialType: basic, user: ada, password: "${env.P}"}}
+  x: {local: {credentialType: s3, awsAccessKeyId: "${env.A}", awsSecretAccessKey: "${env.P}"}}
 data_stores: {w: {local: {jdbc_url: "jdbc:postgresql://h/d"}}}
 datasets: {c: {local: c.csv}}
 """

@@ -240,3 +240,24 @@ def test_probe_and_intake_version_exclude_each_other(refused: Refused, head: str
     intake = {"{type: localFile, file: data/a.csv}": "{type: jdbc, data_store: warehouse, table: t}"}
     (diagnostic,) = refused(head + job("a", "probe: SELECT 1", "intake_version: 3", replace=intake))
     assert (diagnostic.summary, underlined(diagnostic)) == ("Needless key", "probe: SELECT 1")
+
+
+@pytest.mark.parametrize(
+    ("intake", "needs"),
+    [
+        ("{type: azure, url: 'https://a/b/c', credential: lake}", "azure or azure_service_principal"),
+        ("{type: jdbc, data_store: warehouse, table: t, credentialId: lake}", "basic"),
+        ("{type: snowflake, data_store: warehouse, table: t, cloud_storage_type: gcp, cloud_storage_credential: lake}", "gcp"),
+    ],
+)
+def test_credential_that_opens_no_such_system_is_told(refused: Refused, head: str, job: Callable[..., str], intake: str, needs: str) -> None:
+    (diagnostic,) = refused(head + job("a", replace={"{type: localFile, file: data/a.csv}": intake}))
+    assert diagnostic.summary == "Credential of another type"
+    assert f"of type s3. For {intake.split('type: ')[-1].split(',')[0]} it must be of type {needs}" in diagnostic.detail
+    assert diagnostic.place is not None and diagnostic.place.text is not None and diagnostic.place.column is not None
+    assert diagnostic.place.text[diagnostic.place.column - 1 :].startswith("lake")
+
+
+def test_credential_opens_the_stage_of_its_own_kind(loaded: Loaded, head: str, job: Callable[..., str]) -> None:
+    intake = "{type: snowflake, data_store: warehouse, table: t, cloud_storage_credential: lake}"
+    assert loaded(head + job("a", replace={"{type: localFile, file: data/a.csv}": intake})).instances

@@ -6,6 +6,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from reconciler.credential import FITTING
 from reconciler.fingerprint import short_id
 from reconciler.identity import user
 from reconciler.service import parameters
@@ -16,7 +17,7 @@ from reconciler.service.connections import Connections
 from reconciler.service.endpoints import credentials
 from reconciler.service.paging import page
 from reconciler.service.service import Service
-from reconciler.service.systems import CREDENTIALS, database
+from reconciler.service.systems import database
 
 _TYPES = ("jdbc", "dr-connector-v1", "dr-database-v1")
 _PAGING: parameters.Parsers = {"offset": parameters.whole(0), "limit": parameters.whole(1, 1000)}
@@ -73,7 +74,7 @@ def list_store_credentials(request: Request) -> Response:
     """Those of the types that its database can be opened with."""
     given = parameters.read(request.query_params, CREDENTIALS_QUERY)
     store = _stores(request).get(request.path_params["id"])
-    return credentials.paged(request, given, list(CREDENTIALS[database(store.body["params"]) or "jdbc"]))
+    return credentials.paged(request, given, list(FITTING[database(store.body["params"]) or "jdbc"]))
 
 
 def list_drivers(request: Request) -> Response:
