@@ -1,4 +1,4 @@
-"""Scores one CSV file with one model into another. The rule here: nothing is heavy to import until a job runs."""
+"""Scores an intake with one model into an output. The rule here: nothing is heavy to import until a job runs."""
 
 from collections.abc import Callable
 
