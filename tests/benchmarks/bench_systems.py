@@ -31,7 +31,8 @@ from servers.clouds import Cloud, azure_cloud, gcp_cloud, s3_cloud
 from servers.gcs import running_gcs
 from servers.seaweed import running_seaweed
 
-from reconciler.engine.connectors.connector import connector, takes_rows
+from reconciler.engine.connectors.connector import connector
+from reconciler.engine.connectors.rooms import takes_rows
 from reconciler.engine.dialect import Dialect
 from reconciler.engine.output import CsvForm
 from reconciler.engine.place import Place
