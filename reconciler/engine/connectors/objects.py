@@ -53,12 +53,10 @@ class Objects:
 
     def open_intake(self, place: Place, dialect: Dialect, is_halted: Callable[[], bool]) -> Intake:
         store, key = self._locate(place)
-
-        def is_over() -> bool:
-            return is_halted() or place.is_halted()  # the one tells of any end, the other of an abort while this is opened
+        is_halted = _either(is_halted, place.is_halted)  # the one tells of any end, the other of an abort while this is opened
 
         def opened(found: Object, part: str | None) -> Intake:
-            file = _file(store, found, is_over)
+            file = object_file(store, found, is_halted)
             if place.settings.format == "parquet":
                 if not is_parquet(file):
                     raise ScoringError("The intake is not Parquet", f"{file.name} is not a Parquet file. Set format: csv if it is CSV.")
@@ -88,6 +86,10 @@ class Objects:
         """Nothing: what `finish` has written is in its place."""
 
 
+def _either(one: Callable[[], bool], other: Callable[[], bool]) -> Callable[[], bool]:
+    return lambda: one() or other()
+
+
 def _is_folder(key: str) -> bool:
     return key.endswith("/")
 
@@ -112,7 +114,7 @@ def _is_data(name: str, suffix: str) -> bool:
     return name.lower().endswith(suffix) and not hidden
 
 
-def _file(store: Store, found: Object, is_halted: Callable[[], bool]) -> File:
+def object_file(store: Store, found: Object, is_halted: Callable[[], bool]) -> File:
     name = store.url(found.key)
     return File(
         name,
