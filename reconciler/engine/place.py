@@ -20,6 +20,11 @@ class Keys(Protocol):
         """The `params` of a data store: `jdbcUrl`, or `fields`."""
 
 
+def _never() -> bool:
+    """With a name, so that a place can be sent to another process."""
+    return False
+
+
 @dataclass(frozen=True)
 class Place:
     """`settings` are one of `reconciler.settings`. What is not named in them is empty.
@@ -35,7 +40,7 @@ class Place:
     data_store: Fields = field(default_factory=dict, repr=False)
     job: str = ""
     probe: str | None = None
-    is_halted: Callable[[], bool] = field(default=lambda: False, repr=False, compare=False)
+    is_halted: Callable[[], bool] = field(default=_never, repr=False, compare=False)
 
     @property
     def type(self) -> str:

@@ -77,7 +77,7 @@ _NETWORK = {
 
 
 class Bucket:
-    def __init__(self, make: Callable[..., Any], root: str, endpoint: str, system: System, is_known: bool) -> None:
+    def __init__(self, make: Callable[..., Any], root: str, endpoint: str, system: System, is_known: bool = True) -> None:
         """`make` makes obstore's store, given options for its client and its retries. `root` begins the names of objects in messages.
 
         `endpoint` is where it is, without secrets; it may be an http one only because the user wrote one. `is_known`: with a credential.

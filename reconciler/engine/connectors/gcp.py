@@ -105,7 +105,7 @@ def client(place: Place, endpoint: str | None = None) -> Any:
 
 
 class GoogleBucket:
-    def __init__(self, client: Any, name: str, is_known: bool) -> None:
+    def __init__(self, client: Any, name: str, is_known: bool = True) -> None:
         self._bucket = client.bucket(name)
         self._root = f"gs://{name}/"
         self._is_known = is_known

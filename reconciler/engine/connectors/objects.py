@@ -33,6 +33,7 @@ A = TypeVar("A")
 # As many objects are looked at one by one; of more, only their number and a digest.
 _SHOWN = 50
 _BUFFER = 1 << 20
+_CLOSING_S = 2.0
 
 
 class Objects:
@@ -52,9 +53,10 @@ class Objects:
 
     def open_intake(self, place: Place, dialect: Dialect, is_halted: Callable[[], bool]) -> Intake:
         store, key = self._locate(place)
+        is_halted = _either(is_halted, place.is_halted)  # the one tells of any end, the other of an abort while this is opened
 
         def opened(found: Object, part: str | None) -> Intake:
-            file = _file(store, found, is_halted)
+            file = object_file(store, found, is_halted)
             if place.settings.format == "parquet":
                 if not is_parquet(file):
                     raise ScoringError("The intake is not Parquet", f"{file.name} is not a Parquet file. Set format: csv if it is CSV.")
@@ -73,15 +75,19 @@ class Objects:
             detail = f"{store.url(key)} is a folder, and has no partition_columns. Name an object, or set format: parquet and partition_columns."
             raise ScoringError("The output is a folder", detail)
         store.check(key)
-        return store.sink(key)
+        return _Patient(store.sink(key), place.is_halted)
 
     def open_output(self, place: Place, schema: pa.Schema) -> Output[pa.RecordBatch]:
         store, key = self._locate(place)
         store.check(f"{_prefix(key)}_")  # a name that is no data
-        return Partitions(store, _prefix(key), place.settings.partition_columns, schema)
+        return Partitions(store, _prefix(key), place.settings.partition_columns, schema, place.is_halted)
 
     def settle(self, place: Place, rows: int) -> None:
         """Nothing: what `finish` has written is in its place."""
+
+
+def _either(one: Callable[[], bool], other: Callable[[], bool]) -> Callable[[], bool]:
+    return lambda: one() or other()
 
 
 def _is_folder(key: str) -> bool:
@@ -108,7 +114,7 @@ def _is_data(name: str, suffix: str) -> bool:
     return name.lower().endswith(suffix) and not hidden
 
 
-def _file(store: Store, found: Object, is_halted: Callable[[], bool]) -> File:
+def object_file(store: Store, found: Object, is_halted: Callable[[], bool]) -> File:
     name = store.url(found.key)
     return File(
         name,
@@ -174,6 +180,27 @@ class _Seekable(io.RawIOBase):
         buffer[: len(content)] = content
         self._place += len(content)
         return len(content)
+
+
+class _Patient:
+    """A sink whose writes an abort does not wait for. It does for `finish`: what is shown is the output of a job that ended well."""
+
+    def __init__(self, sink: Sink, is_halted: Callable[[], bool]) -> None:
+        self.name = sink.name
+        self._sink = sink
+        self._is_halted = is_halted
+
+    def write(self, content: bytes) -> None:
+        patiently(lambda: self._sink.write(content), self._is_halted)
+
+    def finish(self) -> None:
+        self._sink.finish()
+
+    def close(self) -> None:
+        """What was sent is removed in a thread that is left behind when it takes long, as it does behind a write that hangs."""
+        closing = threading.Thread(target=self._sink.close, name="close", daemon=True)
+        closing.start()
+        closing.join(_CLOSING_S)
 
 
 def patiently(work: Callable[[], A], is_halted: Callable[[], bool]) -> A:

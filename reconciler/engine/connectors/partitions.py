@@ -27,7 +27,7 @@ from reconciler.engine.connectors.store import PART, Store
 from reconciler.engine.parquet import ParquetOutput
 from reconciler.engine.sink import FileSink, Sink
 from reconciler.engine.text import texts
-from reconciler.errors import ScoringError
+from reconciler.errors import Cancelled, ScoringError
 
 NAME = "reconciler.parquet"
 _NOTHING = "__HIVE_DEFAULT_PARTITION__"
@@ -42,11 +42,12 @@ _AT_ONCE = 4
 class Partitions:
     """Raises ScoringError, at once for columns that the output has not."""
 
-    def __init__(self, store: Store, prefix: str, columns: Sequence[str], schema: pa.Schema) -> None:
+    def __init__(self, store: Store, prefix: str, columns: Sequence[str], schema: pa.Schema, is_halted: Callable[[], bool]) -> None:
         _check_columns(store.url(prefix), columns, schema)
         self._store = store
         self._prefix = prefix
         self._columns = columns
+        self._is_halted = is_halted
         self._schema = pa.schema([field for field in schema if field.name not in columns])
         self._held: dict[str, list[pa.RecordBatch]] = {}
         self._held_bytes = 0
@@ -93,6 +94,7 @@ class Partitions:
         self._held, self._held_bytes = {}, 0
 
     def _made(self, spilled: Path) -> Path:
+        self._heed()
         path = spilled.with_suffix(".parquet")
         with self._on_disk():
             with ParquetOutput(FileSink(path), self._schema) as output:
@@ -111,6 +113,7 @@ class Partitions:
         early = (size - 1) // PART * PART
         with open(path, "rb") as file:
             for _ in range(0, early, PART):
+                self._heed()
                 sink.write(file.read(PART))
         return partial(self._sent, key, path, sink, early)
 
@@ -121,6 +124,11 @@ class Partitions:
             sink.write(file.read())
         sink.finish()
         return path.stat().st_size
+
+    def _heed(self) -> None:
+        """An abort is heard until the first file is shown."""
+        if self._is_halted():
+            raise Cancelled("The job was aborted")
 
     def _sink(self, key: str) -> Sink:
         sink = self._store.sink(key)

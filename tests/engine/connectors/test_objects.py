@@ -419,3 +419,15 @@ def test_an_output_that_is_cut_off_leaves_what_was_there(cloud: Cloud, run: Run,
     assert caught.value.summary.endswith("cannot be reached"), text_of(caught)
     gc.collect()
     assert cloud.get("out.csv") == b"of an earlier run"
+
+
+def test_an_abort_waits_for_no_upload(cloud: Cloud, regression: Path, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_bytes(LONG + LONG[4:] * 3)
+    cloud.put("out.csv", b"of an earlier run")
+    with Wire(cloud.server, Cut("up", 1 << 20, is_silent=True)) as wire:
+        output = cloud.through(wire).output("out.csv")
+        job = ScoringJob(regression, tmp_path / "in.csv", output, Options(passthrough_columns_set="all"), tmp_path / "rejects.csv")
+        with pytest.raises(Cancelled):
+            score(job, report=lambda progress: None, is_cancelled=wire.is_cut.is_set)
+    gc.collect()
+    assert cloud.get("out.csv") == b"of an earlier run"
