@@ -59,6 +59,7 @@ LIBRARIES: dict[str, set[str]] = {
     "cryptography": {"service"},
     "deepdiff": {"plan"},
     "google": {"engine"},
+    "grpc": {"engine"},
     "httpx": {"api", "engine"},
     "joblib": {"engine"},
     "lightgbm": {"engine"},

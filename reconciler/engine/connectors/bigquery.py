@@ -1,0 +1,292 @@
+"""BigQuery as intake and output. The rule here: rows are staged in the job's bucket, and one load job shows them, all or none.
+
+Intake. With a bucket, the table is extracted to `gs://BUCKET/reconciler_JOB/extract_N/*.parquet`, which is read, and removed whatever becomes of the
+job; an extract is of one moment. Without a bucket, the Storage Read API gives the table as it was when the reading began. It is also taken where an
+extract could not give everything: for a view, an external table and whatever else has no rows of its own (a query puts them into a temporary table
+of BigQuery's first), for a table whose newest rows are still in its streaming buffer, and for columns that are of another form in Parquet.
+
+Output. Rows are cast to the types of the table's columns and written to `gs://BUCKET/reconciler_JOB/load/part-N.parquet`. `settle` loads them with
+one job that appends (`reconciler_JOB_load`), and that makes the table if it is not there. BigQuery runs a job of one name once: who comes second
+finds how the first ended. A job that failed has loaded nothing and keeps its name; the next try gets another (`reconciler_JOB_load_2`). An output
+needs a bucket.
+
+Which endpoints are asked, and with which credential: see `bigquery_account`.
+"""
+
+import itertools
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from functools import partial
+from types import TracebackType
+from typing import Any, cast
+
+import pyarrow as pa
+from google.api_core import exceptions
+from google.cloud import bigquery
+from google.cloud.bigquery_storage import DataFormat, ReadSession
+
+from reconciler.engine.ahead import ahead
+from reconciler.engine.batches import BatchIntake
+from reconciler.engine.connectors.bigquery_account import JOB, STREAM, TIMEOUT, answers, wait
+from reconciler.engine.connectors.bigquery_files import Files
+from reconciler.engine.connectors.bigquery_table import Table, complaint_of
+from reconciler.engine.connectors.bigquery_types import READ, Column, kind_of, new_columns, read_as, readable, target_columns
+from reconciler.engine.connectors.patience import waited
+from reconciler.engine.dialect import Dialect
+from reconciler.engine.file import File
+from reconciler.engine.intake import Intake
+from reconciler.engine.parquet import ParquetIntake, ParquetOutput
+from reconciler.engine.place import Place
+from reconciler.errors import ScoringError
+
+_ROWS = 1 << 16  # of a batch
+_PART_BYTES = 256 << 20  # of a file: BigQuery reads several at once
+_OWN_ROWS = ("TABLE", "SNAPSHOT", "CLONE")  # the kinds of tables that have any
+_MOST_FACTS = 1000  # rows of a probe
+# Why a job fails that may do better the next time.
+_PASSING = ("backendError", "internalError", "jobBackendError", "jobInternalError", "rateLimitExceeded", "jobRateLimitExceeded")
+_TRIES = 3
+
+
+def look(place: Place) -> Mapping[str, Any] | None:
+    """When and how the table was last changed; None where nobody can tell: of a view, an external table, and one that rows stream into."""
+    table = Table(place)
+    if place.probe:
+        return {"probe": _facts(table, place.probe)}
+    found = table.read()
+    if not _is_at_rest(found):
+        return None
+    return {"etag": found.etag, "lastModifiedTime": found.modified.isoformat() if found.modified else None, "numRows": found.num_rows}
+
+
+def open_intake(place: Place, dialect: Dialect, is_halted: Callable[[], bool]) -> Intake:
+    table = Table(place)
+    found = table.read()
+    is_halted = _either(is_halted, place.is_halted)  # the one tells of any end, the other of an abort while this is opened
+    if place.settings.bucket and _is_at_rest(found) and all(kind_of(field) in READ for field in found.schema):
+        return _extracted(table, found, is_halted)
+    if found.table_type in _OWN_ROWS:
+        return _streamed(table, table.reference, is_halted)
+    query = f"SELECT * FROM `{table.id}`"
+    return _streamed(table, table.queried(query, is_halted).destination, is_halted)
+
+
+def open_output(place: Place, schema: pa.Schema) -> "_Staged":
+    if not place.settings.bucket:
+        detail = f"Set bucket: scores go to {place.settings.dataset}.{place.settings.table} through Google Cloud Storage."
+        raise ScoringError("A BigQuery output needs a bucket", detail)
+    table = Table(place)
+    found = table.read_if_there()
+    if found and found.table_type != "TABLE":
+        raise ScoringError("Scores cannot be loaded", f"{table.name} is of type {found.table_type}. Name a table, or one that is still to be made.")
+    files = table.files("load")
+    files.clear()  # a process that was killed has left some
+    return _Staged(files, target_columns(table.name, schema, found.schema) if found else new_columns(schema))
+
+
+def settle(place: Place, rows: int) -> None:
+    table = Table(place)
+    files = table.files("load")
+    job = _loaded(table, files)
+    files.remove()
+    if job.output_rows != rows:
+        raise ScoringError("BigQuery has not loaded every row", f"{table.name}: job {job.job_id} has loaded {job.output_rows} of {rows} rows.")
+
+
+def discard(place: Place) -> None:
+    """A load that goes on is stopped: nobody waits for it any longer."""
+    with suppress(ScoringError):
+        table = Table(place)
+        table.files("load").remove()
+        location = table.location()
+        for attempt in itertools.count(1):
+            with answers(table.name):
+                table.client.cancel_job(table.job_id("load", attempt), location=location, **JOB)
+
+
+def _either(one: Callable[[], bool], other: Callable[[], bool]) -> Callable[[], bool]:
+    return lambda: one() or other()
+
+
+def _is_at_rest(found: bigquery.Table) -> bool:
+    return found.table_type in _OWN_ROWS and found.streaming_buffer is None
+
+
+def _facts(table: Table, probe: str) -> list[list[Any]]:
+    job = table.queried(probe)
+    with answers(table.name):
+        rows = [row.values() for row in job.result(max_results=_MOST_FACTS + 1, **JOB)]
+    if len(rows) > _MOST_FACTS:
+        raise ScoringError("The probe has too many rows", f"{table.name}: it gives more than {_MOST_FACTS}. Let it count or sum them up.")
+    return [[value if isinstance(value, bool | int | float | None) else str(value) for value in row] for row in rows]
+
+
+def _extracted(table: Table, found: bigquery.Table, is_halted: Callable[[], bool]) -> BatchIntake:
+    schema = pa.schema([(field.name, READ[kind_of(field)]) for field in found.schema])
+    files = table.files("extract")
+    files.clear()
+    try:
+        parts = files.at(f"{_extract(table, files, found.location, is_halted)}/", is_halted)
+        batches = ahead(_rows_of(parts, schema, is_halted), is_halted)
+    except BaseException:
+        files.remove()
+        raise
+
+    def close() -> None:
+        batches.close()
+        files.remove()
+
+    return BatchIntake(table.name, schema, batches, close)
+
+
+def _extract(table: Table, files: Files, location: str, is_halted: Callable[[], bool]) -> str:
+    """Which attempt it is that has given the files. One that a process which was killed has left is stopped, and writes where nobody looks."""
+    config = bigquery.ExtractJobConfig(destination_format="PARQUET", compression="SNAPPY")  # type: ignore[no-untyped-call]
+    for attempt in itertools.count(1):
+        job_id = table.job_id("extract", attempt)
+        with answers(f"{table.name}, {files.uri('')}"):
+            try:
+                job = table.client.extract_table(
+                    table.reference, files.uri(f"_{attempt}/*.parquet"), job_id, location=location, job_config=config, **JOB
+                )
+            except exceptions.Conflict:
+                table.client.cancel_job(job_id, location=location, **JOB)
+                continue
+        wait(job, table.name, is_halted)
+        if complaint := complaint_of(job):
+            raise ScoringError("BigQuery has not extracted the table", f"{table.name}, {files.uri('')}: {complaint}.")
+        return f"_{attempt}"
+    raise AssertionError("there is always another attempt")
+
+
+def _rows_of(parts: Sequence[File], schema: pa.Schema, is_halted: Callable[[], bool]) -> Iterator[pa.RecordBatch]:
+    for part in parts:
+        with closing(ParquetIntake(part)) as intake:
+            for piece in intake.pieces(schema.names, _ROWS, None, is_halted):
+                yield _as(schema, piece.rows)
+
+
+def _as(schema: pa.Schema, batch: pa.RecordBatch) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([read_as(values, kind) for values, kind in zip(batch.columns, schema.types, strict=True)], schema=schema)
+
+
+def _streamed(table: Table, source: bigquery.TableReference, is_halted: Callable[[], bool]) -> BatchIntake:
+    """In one stream: the session is of one moment."""
+    reader = table.account.reader()
+    path = f"projects/{source.project}/datasets/{source.dataset_id}/tables/{source.table_id}"
+    wanted = ReadSession(table=path, data_format=DataFormat.ARROW)
+    try:
+        with answers(table.name):
+            project = f"projects/{table.account.project}"
+            session = reader.create_read_session(parent=project, read_session=wanted, max_stream_count=1, timeout=TIMEOUT, **STREAM)
+            given = pa.ipc.read_schema(pa.py_buffer(session.arrow_schema.serialized_schema))
+    except BaseException:
+        reader.transport.close()  # type: ignore[no-untyped-call]
+        raise
+    schema = pa.schema([(field.name, readable(field.type)) for field in given])
+
+    def close() -> None:
+        reader.transport.close()  # type: ignore[no-untyped-call] # which ends a read that waits
+
+    def rows() -> Generator[pa.RecordBatch, None, None]:
+        with answers(table.name):
+            for stream in session.streams:
+                messages = waited(partial(_messages, reader, stream.name), is_halted, close)
+                while (message := waited(partial(next, messages, None), is_halted, close)) is not None:
+                    yield _as(schema, pa.ipc.read_record_batch(pa.py_buffer(message.arrow_record_batch.serialized_record_batch), given))
+
+    batches = ahead(rows(), is_halted)
+
+    def close_all() -> None:
+        close()
+        batches.close()
+
+    return BatchIntake(table.name, schema, batches, close_all)
+
+
+def _messages(reader: Any, stream: str) -> Iterator[Any]:
+    """Waits for the first one."""
+    return iter(reader.read_rows(stream, **STREAM))
+
+
+class _Staged:
+    """Rows as the columns want them, in files of the bucket."""
+
+    def __init__(self, files: Files, columns: Sequence[Column]) -> None:
+        self._files = files
+        self._columns = columns
+        self._schema = pa.schema([column.field for column in columns])
+        self._part: ParquetOutput | None = None
+        self._parts = self._rows = self._bytes = 0
+        self._is_finished = False
+
+    def __enter__(self) -> "_Staged":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._part:
+            self._part.__exit__(kind, error, trace)
+        if not self._is_finished:
+            self._files.remove()
+
+    @property
+    def bytes_written(self) -> int:
+        return self._bytes + (self._part.bytes_written if self._part else 0)
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        arrays = [column.fitted(values, self._rows) for column, values in zip(self._columns, batch.columns, strict=True)]
+        self._rows += batch.num_rows
+        part = self._open()
+        part.write(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
+        if part.bytes_written >= _PART_BYTES:
+            self._end(part)
+
+    def finish(self) -> None:
+        if self._part or not self._parts:  # a file without rows has the columns of a table that is to be made
+            self._end(self._open())
+        self._is_finished = True
+
+    def _open(self) -> ParquetOutput:
+        if not self._part:
+            self._part = ParquetOutput(self._files.sink(f"/part-{self._parts:06}.parquet"), self._schema)
+            self._parts += 1
+        return self._part
+
+    def _end(self, part: ParquetOutput) -> None:
+        with part:
+            part.finish()
+        self._bytes += part.bytes_written
+        self._part = None
+
+
+def _loaded(table: Table, files: Files) -> bigquery.LoadJob:
+    """The job that has loaded the files, in this process or in one before."""
+    location, tries = table.location(), 0
+    for attempt in itertools.count(1):
+        job_id = table.job_id("load", attempt)
+        what = f"{table.name}, job {job_id}"
+        with answers(what):
+            job, is_new = _load(table, files, job_id, location)
+        wait(job, what)
+        if not job.error_result:
+            return job
+        tries += is_new
+        if is_new and (tries == _TRIES or job.error_result.get("reason") not in _PASSING):
+            raise ScoringError("BigQuery has not loaded the scores", f"{what}: {complaint_of(job)}. Nothing of them is in the table.")
+        time.sleep(tries)
+    raise AssertionError("there is always another attempt")
+
+
+def _load(table: Table, files: Files, job_id: str, location: str) -> tuple[bigquery.LoadJob, bool]:
+    """The job of this name, and whether it was run now."""
+    config = bigquery.LoadJobConfig(
+        source_format=bigquery.SourceFormat.PARQUET,
+        write_disposition=bigquery.WriteDisposition.WRITE_APPEND,
+        create_disposition=bigquery.CreateDisposition.CREATE_IF_NEEDED,
+        decimal_target_types=[bigquery.DecimalTargetType.NUMERIC, bigquery.DecimalTargetType.BIGNUMERIC],
+    )
+    try:
+        return table.client.load_table_from_uri(files.uri("/*.parquet"), table.reference, job_id, location=location, job_config=config, **JOB), True
+    except exceptions.Conflict:
+        return cast(bigquery.LoadJob, table.client.get_job(job_id, location=location, **JOB)), False
