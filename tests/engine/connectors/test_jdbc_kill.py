@@ -127,6 +127,8 @@ def settled_and_not_recorded(scene: Scene) -> None:
             staging_locked.enter_context(scene.next_to_lock_the_staging_table("ACCESS SHARE", "AccessShareLock"))
         scene.until_waiting(STAGING, "AccessExclusiveLock")  # to drop it
         scene.kill()
+        # Else the server, which does not know yet that nobody is there, drops it by itself.
+        scene.watch.execute("SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE application_name = 'reconciler'")
 
 
 STEPS = [before_any_row, in_the_middle_of_staging, staged_and_not_noted, noted_and_not_settled, settled_and_not_recorded]
