@@ -1,8 +1,8 @@
 """PostgreSQL, by the type jdbc. The rule here: a query reads one moment and changes nothing, and an output is moved in one transaction.
 
-The server knows of no time at which a table was changed. Its counters of changed rows (pg_stat_all_tables) are told up to a minute after a
-commit, count what was rolled back, and are lost in a crash; sizes stay when rows change; the log's position moves with every table. None of them
-can be trusted to move exactly when the rows do, so a table is unknown without a probe.
+The server knows of no time at which a table was changed. Its counters of changed rows (pg_stat_all_tables) come seconds behind a commit, count
+what was rolled back, and are lost in a crash; the size and the file of a table stay when rows change; the log's position moves with every table,
+and `max(xmin)` reads the rows. None of them moves exactly when the rows do, so a table is unknown without a probe.
 """
 
 from collections.abc import Callable, Mapping

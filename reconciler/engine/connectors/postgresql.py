@@ -47,7 +47,7 @@ _ADVICE: Mapping[str, str] = MappingProxyType(
         "28": "Correct the credential's user or password.",
         "3D000": "Correct the database in the data store.",
         "3F000": "Correct the schema.",
-        "42501": "Grant the role what is missing.",
+        "42501": "Grant the role what is missing; an output also needs CREATE on the schema of its table, where it stages its rows.",
         "42P01": "Names are taken as they are written, upper and lower case too: correct the table or its schema.",
         "42703": "Names are taken as they are written, upper and lower case too: correct the column.",
         "42601": "Correct the query; it is one statement.",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -12,9 +13,11 @@ from servers.process import free_port
 
 from reconciler.engine.connectors import jdbc
 from reconciler.engine.dialect import Dialect
+from reconciler.engine.job import ScoringJob, Tally
+from reconciler.engine.pipeline import score
 from reconciler.engine.place import Place
 from reconciler.errors import ScoringError
-from reconciler.options import CsvSettings
+from reconciler.options import CsvSettings, Options
 from reconciler.settings import JdbcIntake, JdbcOutput
 
 pytestmark = pytest.mark.xdist_group("jdbc")
@@ -474,3 +477,52 @@ def test_staged_rows_that_somebody_has_changed_are_not_moved(database: Database)
         jdbc.settle(place, 2)
     assert "has 1 rows, and 2 were staged" in caught.value.detail
     assert database.run("SELECT 1 FROM scores") == []
+
+
+@pytest.mark.parametrize(
+    ("granted", "said"),
+    [
+        pytest.param("SELECT 1", "permission denied for schema", id="no-create-on-the-schema"),
+        pytest.param("GRANT CREATE ON SCHEMA {} TO poor", "permission denied for table scores", id="no-insert-into-the-table"),
+    ],
+)
+def test_a_role_that_may_not_write_is_told_before_the_first_row(database: Database, granted: str, said: str) -> None:
+    database.run("CREATE TABLE scores (id text, p float8); DROP ROLE IF EXISTS poor; CREATE ROLE poor LOGIN PASSWORD 'p'")
+    database.run("GRANT USAGE ON SCHEMA {} TO poor", SCHEMA)
+    database.run(granted, *([SCHEMA] if "{}" in granted else []))
+    with pytest.raises(ScoringError) as caught:
+        jdbc.open_output(replace(database.output(), credential={"user": "poor", "password": "p"}), WRITTEN.schema)
+    assert said in caught.value.detail
+    assert "needs CREATE on the schema" in caught.value.detail
+    assert database.tables() == ["scores"]
+    database.run("DROP OWNED BY poor; DROP ROLE poor")
+
+
+CSV = 'id,a,b,day,note,ok\n1,1.5,2,2026-02-28,"a ""x"", ü",True\n2,2.5,,,,False\n'
+
+
+def scored(database: Database, model: Path, tmp_path: Path, text: str, **settings: Any) -> Tally:
+    (tmp_path / "in.csv").write_text(text)
+    job = ScoringJob(model, tmp_path / "in.csv", database.output(**settings), Options(passthrough_columns_set="all"), tmp_path / "rejects.csv")
+    return score(job, report=lambda progress: None, is_cancelled=never)
+
+
+def test_a_file_is_scored_into_columns_of_every_type(database: Database, regression: Path, tmp_path: Path) -> None:
+    database.run('CREATE TABLE scores (id bigint, a numeric, b int, day date, note varchar(10), ok boolean, "y_PREDICTION" real)')
+    assert scored(database, regression, tmp_path, CSV).scored == 2
+    found = database.run("SELECT id, CAST(a AS text), b, CAST(day AS text), note, ok FROM scores ORDER BY id")
+    assert found == [(1, "1.5", 2, "2026-02-28", 'a "x", ü', True), (2, "2.5", None, None, None, False)]
+    assert database.tables() == ["scores"]
+
+
+def test_a_file_with_a_value_that_does_not_fit_writes_nothing(database: Database, regression: Path, tmp_path: Path) -> None:
+    database.run('CREATE TABLE scores (id bigint, a numeric, b int, day date, note varchar(10), ok boolean, "y_PREDICTION" real)')
+    with pytest.raises(ScoringError) as caught:
+        scored(database, regression, tmp_path, CSV.replace("2026-02-28", "tomorrow-ish"))
+    assert 'column day, which is date: invalid input syntax for type date: "tomorrow-ish"' in caught.value.detail
+    assert (database.run("SELECT 1 FROM scores"), database.tables()) == ([], ["scores"])
+
+
+def test_a_file_of_no_rows_writes_none(database: Database, regression: Path, tmp_path: Path) -> None:
+    assert scored(database, regression, tmp_path, "a,b\n", create_table_if_not_exists=True).scored == 0
+    assert database.run("SELECT a, b FROM scores") == []
