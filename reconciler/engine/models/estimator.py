@@ -112,7 +112,8 @@ def _regression(metadata: Metadata, estimator: Any) -> Callable[[Any], Any]:
 
 
 def _is_classifier(estimator: Any) -> bool:
-    return getattr(estimator, "_estimator_type", None) == "classifier" or hasattr(estimator, "classes_")
+    # CatBoost's regressor has classes too: none.
+    return getattr(estimator, "_estimator_type", None) == "classifier" or len(getattr(estimator, "classes_", ())) > 0
 
 
 def _classification(metadata: Metadata, estimator: Any) -> Callable[[Any], Any]:
