@@ -259,6 +259,22 @@ def test_a_model_that_does_not_fit_is_explained(tmp_path: Path, target_type: str
     assert sentence in caught.value.detail
 
 
+@pytest.mark.parametrize(
+    ("target_type", "estimator", "sentence"),
+    [
+        ("clustering", KMeans(4, random_state=0, n_init=1), "it gave cluster 3, but classLabels lists 3 from 0 on"),
+        ("clustering", GaussianMixture(4, random_state=0), "it gives 4 probabilities for a row, but classLabels lists 3"),
+    ],
+)
+def test_an_answer_of_another_shape_is_the_models_fault_and_no_rows(
+    tmp_path: Path, scored: Scored, target_type: str, estimator: Any, sentence: str
+) -> None:
+    folder = table.folder_for(dumped(tmp_path, fitted(estimator)), target_type)
+    with pytest.raises(ModelError) as caught:
+        scored(folder, table.as_csv(table.training()), abort_on_error=False)
+    assert sentence in caught.value.detail
+
+
 def test_what_an_estimator_refuses_is_a_sentence(tmp_path: Path, scored: Scored) -> None:
     model = make_pipeline(OneHotEncoder(), LogisticRegression()).fit(pd.DataFrame({"color": ["red", "blue"]}), ["yes", "no"])
     folder = table.folder_for(dumped(tmp_path, model), "binary")

@@ -132,6 +132,23 @@ def test_estimators_of_other_libraries_may_be_pickled(tmp_path: Path, scored: Sc
     assert table.numbers(output, "t_1_PREDICTION") == model.predict_proba(rows)[:, 1].astype(float).tolist()
 
 
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param(lightgbm.LGBMRegressor(n_estimators=5, verbosity=-1, n_jobs=1), id="LightGBM"),
+        pytest.param(xgboost.XGBRegressor(n_estimators=5, n_jobs=1), id="XGBoost"),
+        pytest.param(catboost.CatBoostRegressor(iterations=5, verbose=0, allow_writing_files=False, thread_count=1), id="CatBoost"),
+    ],
+)
+@pytest.mark.parametrize("name", ["model.pkl", "model.skops"])
+def test_regressors_of_other_libraries_may_be_pickled(tmp_path: Path, scored: Scored, model: Any, name: str) -> None:
+    model.fit(TRAIN, TARGET)
+    (joblib if name.endswith("pkl") else skops.io).dump(model, tmp_path / name)
+    table.folder_for(tmp_path, "regression")
+    rows = table.unseen()[NUMBERS].fillna(0)
+    assert table.numbers(scored(tmp_path, table.as_csv(rows), is_trusted=True)) == model.predict(rows).astype(float).tolist()
+
+
 def test_a_pickle_beside_a_model_that_needs_no_trust_is_left_alone(tmp_path: Path) -> None:
     made(tmp_path, of_xgboost)
     of_pickle(tmp_path)

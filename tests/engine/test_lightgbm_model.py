@@ -9,8 +9,10 @@ from typing import Any
 
 import lightgbm
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
+import table
 from numpy.typing import NDArray
 
 from reconciler.engine.metadata import read_metadata
@@ -99,6 +101,31 @@ def test_missing_values_score_as_nan(specs: Path, scored: Scored, tmp_path: Path
     values = np.array([[float("nan") if cell in words else float(cell) for cell in row[1:]] for row in cells])
     content = "\n".join([header, *(",".join(row) for row in cells)])
     assert numbers(scored(specs / "models/diabetes", content), "progression_PREDICTION") == list(booster.predict(values))
+
+
+def as_categories(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.astype({"color": "category", "level": "category"})
+
+
+@pytest.mark.parametrize(
+    ("target_type", "objective", "names"),
+    [
+        pytest.param("regression", {"objective": "regression"}, ["t_PREDICTION"], id="regression"),
+        pytest.param("binary", {"objective": "binary"}, ["t_p_PREDICTION"], id="binary"),
+        pytest.param("multiclass", {"objective": "multiclass", "num_class": 3}, [f"t_{label}_PREDICTION" for label in "abc"], id="multiclass"),
+    ],
+)
+def test_a_frame_scores_as_the_library_has_it(tmp_path: Path, scored: Scored, target_type: str, objective: dict[str, Any], names: list[str]) -> None:
+    """Gaps, categories that no model has met, columns in another order and others among them."""
+    frame = table.training()
+    target = table.target(frame)
+    if target_type != "regression":
+        target = np.digitize(target, [-0.5, 1] if target_type == "multiclass" else [0])
+    parameters = {"verbosity": -1, "num_threads": 1, "min_data_in_leaf": 5, "min_data_per_group": 5}
+    booster = lightgbm.train(parameters | objective, lightgbm.Dataset(as_categories(frame), target), 10)
+    output = scored(folder_for(tmp_path, booster, target_type), table.as_csv(table.unseen()))
+    expected = np.asarray(booster.predict(as_categories(table.unseen())[table.NAMES]))
+    assert [table.numbers(output, name) for name in names] == expected.reshape(len(expected), -1).T.tolist()
 
 
 def test_multiclass_has_a_column_for_each_class(tmp_path: Path, scored: Scored) -> None:

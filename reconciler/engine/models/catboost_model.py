@@ -50,8 +50,7 @@ class CatBoostModel:
         if self._order:
             return scores[:, self._order[0]] if self._metadata.target_type == "Binary" else scores[:, self._order]
         if scores.ndim != 1:
-            detail = f"{self._metadata.artifact} gives {scores.shape[1]} numbers for a row; a regression model gives one."
-            raise ScoringError("The model failed", detail)
+            raise unfit(self._metadata, f"it gives {scores.shape[1]} numbers for a row; a regression model gives one")
         return scores
 
     def contributions(self, rows: pa.RecordBatch) -> Scores:

@@ -105,14 +105,15 @@ def _regression(metadata: Metadata, estimator: Any) -> Callable[[Any], Any]:
         if found.ndim == 2 and found.shape[1] == 1:
             return found[:, 0]
         if found.ndim != 1:
-            raise ScoringError("The model failed", f"{metadata.artifact} gives {found.shape[1]} numbers for a row; a regression model gives one.")
+            raise unfit(metadata, f"it gives {found.shape[1]} numbers for a row; a regression model gives one")
         return found
 
     return scores
 
 
 def _is_classifier(estimator: Any) -> bool:
-    return getattr(estimator, "_estimator_type", None) == "classifier" or hasattr(estimator, "classes_")
+    # CatBoost's regressor has classes too: none.
+    return getattr(estimator, "_estimator_type", None) == "classifier" or len(getattr(estimator, "classes_", ())) > 0
 
 
 def _classification(metadata: Metadata, estimator: Any) -> Callable[[Any], Any]:
@@ -147,8 +148,7 @@ def _clustering(metadata: Metadata, estimator: Any) -> Callable[[Any], Any]:
     def scores(table: Any) -> Any:
         found = np.asarray(predict(table))
         if len(found) and not 0 <= found.min() <= found.max() < width:
-            detail = f"{metadata.artifact} gave cluster {found.max()}, but classLabels lists {width} from 0 on."
-            raise ScoringError("The model failed", detail)
+            raise unfit(metadata, f"it gave cluster {found.max()}, but classLabels lists {width} from 0 on")
         return np.eye(width)[found]
 
     return scores
@@ -188,6 +188,5 @@ def _labels(metadata: Metadata, classes: Any) -> Sequence[Any]:
 
 def _of_width(metadata: Metadata, found: Any, width: int) -> Any:
     if found.ndim != 2 or found.shape[1] != width:
-        detail = f"{metadata.artifact} gives {found.shape[-1]} probabilities for a row, but classLabels lists {width}."
-        raise ScoringError("The model failed", detail)
+        raise unfit(metadata, f"it gives {found.shape[-1]} probabilities for a row, but classLabels lists {width}")
     return found
