@@ -1,0 +1,110 @@
+"""S3, and whatever speaks its protocol. The rule here: only the credential that the job names is used, whatever the environment holds.
+
+Credentials: `s3` (awsAccessKeyId, awsSecretAccessKey, awsSessionToken); without one, requests are not signed, as a public bucket wants it.
+The region is AWS_REGION, or the one that AWS says the bucket is in; other servers that speak the protocol hardly ever ask for one.
+"""
+
+import base64
+import binascii
+import os
+import re
+import urllib.error
+import urllib.request
+from typing import Any
+
+from obstore.store import S3Store
+
+from reconciler.engine.connectors.bucket import Bucket
+from reconciler.engine.connectors.objects import Objects
+from reconciler.engine.connectors.store import Located, System
+from reconciler.engine.place import Place
+from reconciler.errors import ScoringError
+from reconciler.settings import ServerSideEncryption
+
+AWS = "https://s3.amazonaws.com"
+_DEFAULT_REGION = "us-east-1"
+_SYSTEM = System("S3", "bucket", {"read": "s3:GetObject", "list": "s3:ListBucket", "write": "s3:PutObject", "remove": "s3:DeleteObject"})
+
+
+def _locate(place: Place) -> Located:
+    settings = place.settings
+    bucket, _, key = settings.url.removeprefix("s3://").partition("/")
+    endpoint = settings.endpoint_url
+    options: dict[str, Any] = {
+        "region": os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or (_DEFAULT_REGION if endpoint else bucket_region(bucket)),
+        **({"endpoint": endpoint.rstrip("/")} if endpoint else {}),
+        **_access(place),
+        **_encryption(getattr(settings, "server_side_encryption", None)),
+    }
+    return Located(Bucket(lambda **client: S3Store(bucket, **options, **client), f"s3://{bucket}/", endpoint or AWS, _SYSTEM), key or "/")
+
+
+def _access(place: Place) -> dict[str, Any]:
+    credential = place.credential
+    if not credential:
+        return {"skip_signature": True}
+    if "awsAccessKeyId" not in credential or "awsSecretAccessKey" not in credential:
+        kind = credential.get("credentialType")
+        detail = (
+            f"{place.settings.url} needs a credential of the type s3 with awsAccessKeyId and awsSecretAccessKey; the one named is of the type {kind}."
+        )
+        raise ScoringError("The credential does not fit", detail)
+    keys = {
+        "access_key_id": credential["awsAccessKeyId"],
+        "secret_access_key": credential["awsSecretAccessKey"],
+        "token": credential.get("awsSessionToken"),
+        "expires_at": None,
+    }
+    # Not as options: what they leave out, a session token, would be taken from the environment.
+    return {"skip_signature": False, "credential_provider": lambda: keys}
+
+
+def _encryption(wanted: ServerSideEncryption | None) -> dict[str, str]:
+    """Raises ScoringError for what cannot be passed on."""
+    if wanted is None:
+        return {}
+    if wanted.kms_encryption_context:
+        raise _unsupported("kmsEncryptionContext cannot be passed on. Leave it out, or set it as the bucket's default")
+    if wanted.customer_key or wanted.customer_algorithm:
+        return _customer_key(wanted)
+    if wanted.algorithm not in ("AES256", "aws:kms", "aws:kms:dsse"):
+        raise _unsupported(f"the algorithm is {wanted.algorithm}; S3 has AES256, aws:kms and aws:kms:dsse")
+    if wanted.kms_key_id and wanted.algorithm == "AES256":
+        raise _unsupported("kmsKeyId belongs to the algorithm aws:kms, not to AES256")
+    key = {"sse_kms_key_id": wanted.kms_key_id} if wanted.kms_key_id else {}
+    return {"server_side_encryption": wanted.algorithm, **key}
+
+
+def _customer_key(wanted: ServerSideEncryption) -> dict[str, str]:
+    if wanted.algorithm or wanted.kms_key_id:
+        raise _unsupported("a key of the customer's excludes algorithm and kmsKeyId")
+    if (wanted.customer_algorithm or "AES256") != "AES256":
+        raise _unsupported("customerAlgorithm has to be AES256")
+    try:
+        size = len(base64.b64decode(wanted.customer_key or "", validate=True))
+    except binascii.Error:
+        size = 0
+    if size != 32 or wanted.customer_key is None:
+        raise _unsupported("customerKey has to be the base64 of 32 bytes, as S3's own header has it")
+    return {"server_side_encryption": "sse-c", "sse_customer_key_base64": wanted.customer_key}
+
+
+def _unsupported(why: str) -> ScoringError:
+    return ScoringError("The output cannot be encrypted so", f"serverSideEncryption: {why}.")
+
+
+def bucket_region(bucket: str, endpoint: str = AWS) -> str:
+    """AWS tells it to everybody, with any answer. Where it cannot be asked, the request that comes next says why."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(f"{endpoint}/{bucket}", method="HEAD"), timeout=5) as answer:
+            headers = answer.headers
+    except urllib.error.HTTPError as error:
+        headers = error.headers
+    except (OSError, ValueError):
+        return _DEFAULT_REGION
+    region = str(headers.get("x-amz-bucket-region", ""))
+    return region if re.fullmatch(r"[a-z0-9-]+", region) else _DEFAULT_REGION
+
+
+_room = Objects(_locate)
+look, open_intake, open_sink, open_output, settle = _room.look, _room.open_intake, _room.open_sink, _room.open_output, _room.settle
