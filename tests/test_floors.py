@@ -38,7 +38,7 @@ ROOMS: dict[str, set[str]] = {
 LIBRARIES: dict[str, set[str]] = {
     "catboost": {"engine"},
     "click": {"cli"},
-    "cryptography": {"service"},
+    "cryptography": {"engine", "service"},
     "deepdiff": {"plan"},
     "google": {"engine"},
     "httpx": {"api"},
@@ -54,6 +54,7 @@ LIBRARIES: dict[str, set[str]] = {
     "pydantic": {"options", "settings", "api", "service", "spec"},
     "rich": {"cli"},
     "skops": {"engine"},
+    "snowflake": {"engine"},
     "sklearn": {"engine"},
     "sqlite_utils": {"state", "service"},
     "starlette": {"service"},
