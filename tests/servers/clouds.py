@@ -21,7 +21,7 @@ class Cloud:
     root: str
     put: Callable[[str, bytes], Any]
     get: Callable[[str], bytes]
-    keys: Callable[[], list[str]]
+    listed: Callable[[], list[str]]
     credential: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
 

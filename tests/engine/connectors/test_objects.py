@@ -1,6 +1,7 @@
 """Object stores. The rule here: what holds for one of them holds for all, over a real socket and with real models."""
 
 import dataclasses
+import datetime
 import gc
 import io
 import itertools
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 from servers.azurite import azurite  # noqa: F401
@@ -50,7 +52,7 @@ Run = Callable[..., Tally]
 @pytest.fixture
 def run(regression: Path, tmp_path: Path) -> Run:
     def scored(intake: Place | Path, output: Place | Path, **options: Any) -> Tally:
-        job = ScoringJob(regression, intake, output, Options(**options), tmp_path / "rejects.csv")
+        job = ScoringJob(regression, intake, output, Options(**options), tmp_path / f"rejects-{next(NUMBERS)}.csv")
         return score(job, report=lambda progress: None, is_cancelled=lambda: False)
 
     return scored
@@ -132,7 +134,7 @@ def test_an_object_of_another_format_is_named(cloud: Cloud, run: Run, key: str, 
     with pytest.raises(ScoringError) as caught:
         run(cloud.intake(key, format=format), cloud.output("out.csv"))
     assert said in text_of(caught) and key in text_of(caught)
-    assert cloud.keys() == [key]
+    assert cloud.listed() == [key]
 
 
 def test_a_header_that_begins_as_parquet_does_is_csv(cloud: Cloud, run: Run) -> None:
@@ -235,3 +237,100 @@ def test_many_objects_are_few_facts(cloud: Cloud) -> None:
     assert facts and facts.keys() == {"objects", "digest"} and facts["objects"] == 60
     cloud.put("data/7.csv", ROWS * 2)
     assert look(cloud.intake("data/")) != facts
+
+
+# Folders of partitions
+
+
+def hive(cloud: Cloud) -> dict[str, pa.Table]:
+    return {key: pq.read_table(io.BytesIO(cloud.get(key))) for key in cloud.listed() if key.startswith("out/")}
+
+
+def folder(cloud: Cloud, *columns: str, key: str = "out/") -> Place:
+    return cloud.output(key, format="parquet", partitionColumns=list(columns))
+
+
+PARTITIONED = 'a,b,day,country\n1,1,"2026-11-22 x/y=%1",DE\n2,2,,"Ä ö"\n3,3,"2026-11-22 x/y=%1",DE\n4,4,"",FR\n'.encode()
+
+
+def test_a_folder_is_laid_out_as_hive_does(cloud: Cloud, run: Run) -> None:
+    cloud.put("in.csv", PARTITIONED)
+    tally = run(cloud.intake("in.csv"), folder(cloud, "day", "country"), passthrough_columns_set="all")
+    found = hive(cloud)
+    assert list(found) == [
+        "out/day=2026-11-22 x%2Fy%3D%251/country=DE/reconciler.parquet",
+        "out/day=__HIVE_DEFAULT_PARTITION__/country=FR/reconciler.parquet",
+        "out/day=__HIVE_DEFAULT_PARTITION__/country=Ä ö/reconciler.parquet",
+    ]
+    assert [table["a"].to_pylist() for table in found.values()] == [["1", "3"], ["4"], ["2"]]
+    assert all(table.column_names == ["y_PREDICTION", "a", "b"] for table in found.values())
+    assert tally.bytes_written == sum(len(cloud.get(key)) for key in found)
+
+
+def test_arrow_reads_the_folder_as_it_was_written(cloud: Cloud, run: Run, tmp_path: Path) -> None:
+    cloud.put("in.csv", PARTITIONED)
+    run(cloud.intake("in.csv"), folder(cloud, "day", "country"), passthrough_columns_set="all")
+    for key in hive(cloud):
+        (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / key).write_bytes(cloud.get(key))
+    table = pyarrow.dataset.dataset(tmp_path / "out", format="parquet", partitioning="hive").to_table().sort_by("a")
+    assert table["day"].to_pylist() == ["2026-11-22 x/y=%1", None, "2026-11-22 x/y=%1", None]
+    assert table["country"].to_pylist() == ["DE", "Ä ö", "DE", "FR"]
+
+
+def test_a_rerun_writes_the_same_names_and_removes_what_it_has_no_rows_for(cloud: Cloud, run: Run) -> None:
+    others = ["out/country=DE/mine.parquet", "out/reconciler.parquet", "out/plain/reconciler.parquet", "outside/country=XX/reconciler.parquet"]
+    for key in others:
+        cloud.put(key, b"somebody else's")
+    cloud.put("in.csv", PARTITIONED)
+    run(cloud.intake("in.csv"), folder(cloud, "country"), passthrough_columns_set="all")
+    first = cloud.listed()
+    run(cloud.intake("in.csv"), folder(cloud, "country"), passthrough_columns_set="all")
+    assert cloud.listed() == first
+    cloud.put("in.csv", b"a,b,day,country\n1,1,2,DE\n1,1,2,IT\n")
+    run(cloud.intake("in.csv"), folder(cloud, "country"), passthrough_columns_set="all")
+    written = ["out/country=DE/reconciler.parquet", "out/country=IT/reconciler.parquet"]
+    assert cloud.listed() == sorted(["in.csv", *others, *written])
+
+
+def test_partition_columns_that_are_not_passed_through_are_found_before_the_first_row(cloud: Cloud, run: Run) -> None:
+    cloud.put("in.csv", PARTITIONED)
+    for columns, passed, said in (
+        (["day", "land"], ["day"], "partition_columns names land; the output has y_PREDICTION, day"),
+        (["day", "day"], ["day"], "names day more than once"),
+        (["y_PREDICTION"], [], "names every column of the output"),
+    ):
+        with pytest.raises(ScoringError) as caught:
+            run(cloud.intake("in.csv"), folder(cloud, *columns), passthrough_columns=passed)
+        assert said in text_of(caught)
+    assert cloud.listed() == ["in.csv"]
+
+
+def test_a_job_that_fails_leaves_the_folder_as_it_was(cloud: Cloud, run: Run) -> None:
+    cloud.put("in.csv", PARTITIONED)
+    run(cloud.intake("in.csv"), folder(cloud, "country"), passthrough_columns_set="all")
+    before = {key: cloud.get(key) for key in cloud.listed()}
+    cloud.put("bad.csv", PARTITIONED + b'1,1,"never closed,DE\n')
+    with pytest.raises(ScoringError):
+        run(cloud.intake("bad.csv"), folder(cloud, "country"), passthrough_columns_set="all")
+    assert {key: cloud.get(key) for key in before} == before and set(cloud.listed()) == {*before, "bad.csv"}
+
+
+def test_no_rows_make_no_files(cloud: Cloud, run: Run) -> None:
+    cloud.put("in.csv", b"a,b,day\n")
+    cloud.put("out/day=1/reconciler.parquet", b"of an earlier run")
+    assert run(cloud.intake("in.csv"), folder(cloud, "day"), passthrough_columns_set="all").scored == 0
+    assert cloud.listed() == ["in.csv"]
+
+
+def test_many_partitions_and_types_keep_every_row(cloud: Cloud, run: Run) -> None:
+    count = 20_000
+    days = [datetime.date(2026, 1, 1) + datetime.timedelta(days=number % 30) for number in range(count)]
+    columns = {"a": range(count), "b": [0.5] * count, "day": days, "kind": pa.array(["x", "y", None, ""] * (count // 4)).dictionary_encode()}
+    cloud.put("in.parquet", parquet(pa.table(columns)))
+    run(cloud.intake("in.parquet", format="parquet"), folder(cloud, "day", "kind"), passthrough_columns_set="all")
+    found = hive(cloud)
+    kinds = ["x", "y", "__HIVE_DEFAULT_PARTITION__", "__HIVE_DEFAULT_PARTITION__"]
+    assert found.keys() == {f"out/day=2026-01-{number % 30 + 1:02}/kind={kinds[number % 4]}/reconciler.parquet" for number in range(60)}
+    assert sorted(number for table in found.values() for number in table["a"].to_pylist()) == list(range(count))
+    assert all(table["a"].to_pylist() == sorted(table["a"].to_pylist()) for table in found.values())
