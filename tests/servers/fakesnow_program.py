@@ -11,12 +11,14 @@ import sys
 from typing import Any
 
 import duckdb
+import fakesnow.arrow
 import fakesnow.copy_into
 import fakesnow.cursor
 import fakesnow.info_schema
 import fakesnow.server
 import fakesnow.transforms
 import jwt
+import pyarrow as pa
 import snowflake.connector.errors
 import uvicorn
 from fakesnow.expr import normalise_ident
@@ -31,6 +33,7 @@ CONFIG = json.loads(sys.argv[1])
 _load = fakesnow.cursor.copy_into
 _execute = fakesnow.cursor.FakeSnowflakeCursor._execute
 _run = fakesnow.cursor.FakeSnowflakeCursor.execute
+_moments = fakesnow.arrow.timestamp_to_sf_struct
 _login = fakesnow.server.login_request
 _FILES = re.compile(r"\s*DESC(?:RIBE)?\s+STAGE\s+(?P<name>.+?)\s*$", re.IGNORECASE | re.DOTALL)
 
@@ -116,7 +119,15 @@ def table_columns(table: exp.Table, duck: Any, database: Any, schema: Any) -> li
     return [row[0] for row in describe_table(table, duck, database, schema)]
 
 
+def moments(values: Any) -> Any:
+    """NULL is no moment, and not the first of 1970."""
+    whole = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    made = _moments(whole.fill_null(0))
+    return pa.StructArray.from_arrays(made.flatten(), fields=list(made.type), mask=whole.is_null())
+
+
 def main() -> None:
+    fakesnow.arrow.timestamp_to_sf_struct = moments
     fakesnow.transforms.merge = lambda merge: [merge]  # DuckDB has it of its own, and in a transaction too
     fakesnow.copy_into._describe_table = describe_table
     fakesnow.copy_into._get_table_columns = table_columns

@@ -94,7 +94,8 @@ def running_snowflake(folder: Path, seaweed: Seaweed) -> Iterator[Snowflake]:
     command = [made / "bin" / "python", "-P", _PROGRAM, json.dumps(config)]
     with running(command, folder / "fakesnow.log", lambda: is_listening(server.port)):
         seaweed.bucket(BUCKET)
-        server.run("SELECT 1")
+        server.run("CREATE DATABASE DB1", "CREATE SCHEMA DB1.PUBLIC", f"CREATE STAGE DB1.PUBLIC.LAKE URL = 's3://{BUCKET}/in the/lake/'")
+        server.run(f"UPDATE _fs_global._fs_information_schema._fs_stages SET endpoint = '{seaweed.url}'")  # as of a stage of s3compat://
         yield server
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from snowflake.connector.constants import FIELD_ID_TO_NAME
 
 from reconciler.engine.batches import BatchIntake, BatchPiece
-from reconciler.engine.connectors.snowflake_names import Table, columns, found_table, table, whole
+from reconciler.engine.connectors.snowflake_names import Table, columns, found_table, new_table, table
 from reconciler.engine.connectors.snowflake_session import Session
 from reconciler.engine.connectors.snowflake_stage import BucketStage, Stage, TableStage, loading, unloading
 from reconciler.engine.connectors.snowflake_types import FLAVOR, Kind, Stored, fit, kind_of, typed
@@ -78,9 +78,8 @@ def settle(place: Place, rows: int) -> None:
     """Raises ScoringError when the staging table has neither all of the rows nor none, or when they do not go into the target."""
     with Session(place) as session:
         settings = place.settings
-        target = whole(session, target_name(settings))
-        found = found_table(session, target)
-        staged = found_table(session, staging_name(found.name if found else target, place.job))
+        found, target = _target(session, settings)
+        staged = found_table(session, staging_name(target, place.job))
         if staged is None:
             return  # another process did it all
         staging = staged.name
@@ -95,6 +94,33 @@ def settle(place: Place, rows: int) -> None:
                 found = table(session, target)
             _move(session, settings, found, staging, rows)
         session.run(removal(FLAVOR, staging))
+
+
+def discard(place: Place) -> None:
+    """Remove what is staged, of a job that could not be settled; raises nothing."""
+    with suppress(ScoringError), Session(place) as session:
+        _, target = _target(session, place.settings)
+        session.run(removal(FLAVOR, staging_name(target, place.job)))
+
+
+def ping(place: Place) -> None:
+    """Log in. Only `credential` and `data_store` of the place are looked at, here and below."""
+    with Session(place) as session:
+        session.run("SELECT 1")
+
+
+def schemas(place: Place) -> list[str]:
+    with Session(place) as session:
+        return [row["SCHEMA_NAME"] for row in session.rows("SELECT SCHEMA_NAME FROM INFORMATION_SCHEMA.SCHEMATA ORDER BY SCHEMA_NAME")]
+
+
+def tables(place: Place, schema: str | None) -> list[tuple[str, str, str]]:
+    """Schema, name and kind (`table`, `view`, …), of all schemas if none is given."""
+    query = "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE FROM INFORMATION_SCHEMA.TABLES ORDER BY TABLE_SCHEMA, TABLE_NAME"
+    with Session(place) as session:
+        found = [(row["TABLE_SCHEMA"], row["TABLE_NAME"], str(row["TABLE_TYPE"]).removeprefix("BASE ").lower()) for row in session.rows(query)]
+        exact = [each for each in found if each[0] == schema]
+        return exact or [each for each in found if schema is None or each[0].upper() == schema.upper()]
 
 
 def _move(session: Session, settings: Any, target: Table, staging: Name, rows: int) -> None:
@@ -117,6 +143,13 @@ def _move(session: Session, settings: Any, target: Table, staging: Name, rows: i
         with suppress(ScoringError):
             session.run("ROLLBACK")
         raise
+
+
+def _target(session: Session, settings: Any) -> tuple[Table | None, Name]:
+    """The table that is there, and its name, or the name that it will have."""
+    wanted = target_name(settings)
+    found = found_table(session, wanted)
+    return found, found.name if found else new_table(session, wanted)
 
 
 def _named(names: Sequence[str], staged: Sequence[str]) -> list[str]:
@@ -236,8 +269,7 @@ class TableOutput:
         self._session = session
         self._is_finished = False
         settings = place.settings
-        target = whole(session, target_name(settings))
-        found = found_table(session, target)
+        found, target = _target(session, settings)
         if found is None and not (settings.create_table_if_not_exists or settings.statement_type == "createTable"):
             detail = f"{session.address.name} has no table {target}, or its role may not see it. Create it, or set createTableIfNotExists."
             raise ScoringError("The table does not exist", detail)
@@ -246,7 +278,7 @@ class TableOutput:
         names = fitted(settings, schema.names, theirs, required)
         self._columns = {ours: theirs[name] if theirs else _new(name, schema.field(ours).type) for ours, name in names.items()}
         self._table = str(target)
-        self._staging = staging_name(found.name if found else target, place.job)
+        self._staging = staging_name(target, place.job)
         self._stage: Stage = BucketStage(session, place) if settings.external_stage else TableStage(session, self._staging)
         self._schema = pa.schema([(column.name, column.staged) for column in self._columns.values()])
         self._files = 0

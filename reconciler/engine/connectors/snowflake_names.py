@@ -3,7 +3,7 @@
 Snowflake makes upper case of a name without quotes, so its users write `my_table` for MY_TABLE. What is created is called as it is written.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,18 @@ def found_table(session: Session, wanted: Name) -> Table | None:
     row = rows[names.index(meant)]
     facts = {"last_altered": _moment(row["LAST_ALTERED"]), "rows": row["ROW_COUNT"], "bytes": row["BYTES"]}
     return Table(meant, None if "VIEW" in str(row["TABLE_TYPE"]) else facts)
+
+
+def new_table(session: Session, wanted: Name) -> Name:
+    """One that is yet to be created, in a schema that is there. Raises ScoringError."""
+    place = whole(session, wanted)
+    query = "SELECT CATALOG_NAME, SCHEMA_NAME FROM {catalog}.INFORMATION_SCHEMA.SCHEMATA WHERE UPPER(SCHEMA_NAME) = UPPER(?)"
+    rows = _in_catalog(session, place, query, place.schema or "")
+    meant = one_of(place, [Name(place.table, row["SCHEMA_NAME"], row["CATALOG_NAME"]) for row in rows])
+    if meant is None:
+        detail = f"{session.address.name} has no schema {place.catalog}.{place.schema}, or its role may not use it. Correct schema, or create it."
+        raise ScoringError("The schema does not exist", detail)
+    return meant
 
 
 def table(session: Session, wanted: Name) -> Table:
@@ -90,10 +102,6 @@ def _in_catalog(session: Session, place: Name, query: str, *values: str) -> Sequ
         except ScoringError as error:
             refusal = error
     raise refusal
-
-
-def listed(names: Iterable[Any]) -> str:
-    return ", ".join(map(str, names))
 
 
 def _moment(value: Any) -> str | None:

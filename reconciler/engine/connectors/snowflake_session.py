@@ -91,6 +91,7 @@ class Session:
     def __init__(self, place: Place) -> None:
         self.address = address(place.data_store)
         self._secrets = [value for value in place.credential.values() if isinstance(value, str) and value]
+        self._lost: ScoringError | None = None
         logging.getLogger("snowflake.connector").setLevel(logging.CRITICAL)  # what it has to say is in its errors
         known = _login(self.address, place.credential)
         if not urllib.request.getproxies():
@@ -123,6 +124,8 @@ class Session:
         self.close()
 
     def close(self) -> None:
+        if self._lost:
+            return
         with suppress(Error, OSError):
             self._connection.close(retry=False)
 
@@ -145,6 +148,8 @@ class Session:
     @contextmanager
     def asked(self, what: str) -> Iterator[None]:
         """What the connector raises becomes a ScoringError; itself it is not kept, for its words may hold a secret."""
+        if self._lost:
+            raise self._lost  # and is not asked again
         try:
             yield
         except (Error, OSError) as error:
@@ -163,7 +168,8 @@ class Session:
             return ScoringError(summary, f"{self.address.name}: {said}. {advice}")
         if isinstance(error, ProgrammingError):
             return ScoringError("Snowflake refused a statement", f"{self.address.name}: {said}. It was: {self._shown(what, 200)}.")
-        return ScoringError(_NETWORK, f"{self.address.name}: {said}. Check the network and the data store's URL.")
+        self._lost = ScoringError(_NETWORK, f"{self.address.name}: {said}. Check the network and the data store's URL.")
+        return self._lost
 
     def _shown(self, text: str, size: int = 600) -> str:
         for secret in self._secrets:

@@ -3,8 +3,9 @@
 A stage of the user's is in a bucket, which we read and write with the job's cloudStorageCredentialId, and Snowflake with what the stage itself has.
 """
 
+import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
@@ -61,7 +62,7 @@ class BucketStage:
             raise ScoringError("The stage needs a credential of its cloud", detail)
         self._folder = f"{url.rstrip('/')}/{_folder(place)}".replace(begins, _SCHEMES[kind][begins], 1)
         self._kind, self._place, self._endpoint = kind, place, endpoint
-        self.reference = f"@{FLAVOR.qualified(name)}/{_folder(place)}"
+        self.reference = _reference(name, _folder(place))
         with engine_packages(ROOMS[kind].extra):
             self._room: Any = import_module(f"reconciler.engine.connectors.{ROOMS[kind].module}")
 
@@ -95,7 +96,7 @@ class TableStage:
 
     def __init__(self, session: Session, staging: Name) -> None:
         self._session = session
-        self.reference = f"@{FLAVOR.qualified(Name(f'%{staging.table}', staging.schema, staging.catalog))}"
+        self.reference = _reference(Name(f"%{staging.table}", staging.schema, staging.catalog), "")
 
     def sink(self, name: str) -> Sink:
         return _PutSink(self._session, self.reference, name)
@@ -110,7 +111,7 @@ class _PutSink:
         self._folder = tempfile.TemporaryDirectory(prefix="reconciler-")
         self._path = Path(self._folder.name) / name
         self._file = FileSink(self._path)
-        self.name = f"{reference}/{name}"
+        self.name = f"{reference} {name}"
 
     def write(self, content: bytes) -> None:
         self._file.write(content)
@@ -134,6 +135,12 @@ def loading(stage: Stage, table: Name) -> str:
     return f"COPY INTO {FLAVOR.qualified(table)} FROM {stage.reference} {said} MATCH_BY_COLUMN_NAME = CASE_SENSITIVE ON_ERROR = ABORT_STATEMENT"
 
 
+def _reference(stage: Name, path: str) -> str:
+    """As SQL says it: in single quotes when there is more in it than letters."""
+    said = f"@{FLAVOR.qualified(stage)}" + (f"/{path}" if path else "")
+    return said if re.fullmatch(r'[\w@%./"]+', said) else "'" + said.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
 def _folder(place: Place) -> str:
     return f"reconciler_{place.job}/"
 
@@ -142,7 +149,7 @@ def _external(session: Session, said: str) -> tuple[Name, str, str | None]:
     """Its name, its URL, and where that is if not where its cloud is. Raises ScoringError."""
     parts = said.split(".")
     wanted = whole(session, Name(parts[-1], *([*reversed(parts[:-1]), None, None][:2])))
-    rows = list(_shown(session, wanted))
+    rows = _shown(session, wanted)
     names = [Name(row["NAME"], row["SCHEMA_NAME"], row["DATABASE_NAME"]) for row in rows]
     meant = one_of(wanted, names)
     if meant is None:
@@ -157,13 +164,17 @@ def _external(session: Session, said: str) -> tuple[Name, str, str | None]:
     return meant, str(row["URL"]), endpoint if not endpoint or "://" in endpoint else f"https://{endpoint}"
 
 
-def _shown(session: Session, wanted: Name) -> Iterator[Mapping[str, Any]]:
+def _shown(session: Session, wanted: Name) -> Sequence[Mapping[str, Any]]:
+    """Those of this name, whatever its case."""
+    refusal = None
     for spelled in dict.fromkeys(((wanted.catalog or "", wanted.schema or ""), ((wanted.catalog or "").upper(), (wanted.schema or "").upper()))):
         try:
             rows: Sequence[Mapping[str, Any]] = session.rows(f"SHOW STAGES IN SCHEMA {'.'.join(map(FLAVOR.quoted, spelled))}")
         except ScoringError as error:
             refusal = error
             continue
-        yield from (row for row in rows if str(row["NAME"]).upper() == wanted.table.upper())
-        return
-    raise refusal
+        if found := [row for row in rows if str(row["NAME"]).upper() == wanted.table.upper()]:
+            return found
+    if refusal:
+        raise refusal
+    return []
