@@ -1,6 +1,6 @@
 """An intake or an output of another system, and what opens it. The rule here: secrets are held, and never printed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -26,6 +26,7 @@ class Place:
 
     `job` is the id of the job, which is the same when the job is scored again after a crash: it names what is written on the way.
     `probe` is a query of the user's whose rows tell whether a table has changed.
+    `is_halted` tells whether the job was aborted, to whoever waits for the system; it is called in any thread.
     """
 
     settings: Any
@@ -34,6 +35,7 @@ class Place:
     data_store: Fields = field(default_factory=dict, repr=False)
     job: str = ""
     probe: str | None = None
+    is_halted: Callable[[], bool] = field(default=lambda: False, repr=False, compare=False)
 
     @property
     def type(self) -> str:

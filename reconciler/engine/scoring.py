@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from reconciler.disk import sync_folder
@@ -28,11 +28,28 @@ from reconciler.errors import ScoringError
 
 
 def run(job: ScoringJob, metadata: Metadata, report: Callable[[Progress], None], is_cancelled: Callable[[], bool]) -> Tally:
+    job = replace(job, intake=_heeding(job.intake, is_cancelled), output=_heeding(job.output, is_cancelled))
     if not (isinstance(job.output, Place) and takes_rows(job.output)):
         return _scored(job, metadata, report, is_cancelled)
     tally = _staged(job) or _noted(job, _scored(job, metadata, report, is_cancelled))
-    connector(job.output).settle(job.output, tally.scored + tally.failed)
+    _settle(job, job.output, tally)
     return tally
+
+
+def _heeding(where: Path | Place, is_cancelled: Callable[[], bool]) -> Path | Place:
+    return replace(where, is_halted=is_cancelled) if isinstance(where, Place) else where
+
+
+def _settle(job: ScoringJob, output: Place, tally: Tally) -> None:
+    room = connector(output)
+    try:
+        room.settle(output, tally.scored + tally.failed)
+    except ScoringError:
+        # Before the staged rows are gone: who finds the note must find them.
+        job.note_file.unlink(missing_ok=True)
+        sync_folder(job.note_file.parent)
+        room.discard(output)
+        raise
 
 
 def _staged(job: ScoringJob) -> Tally | None:

@@ -58,6 +58,17 @@ class Connector(Protocol):
     def settle(self, place: Place, rows: int) -> None:
         """Bring the staged rows to where they belong, in one step, once: a second call, in another process too, finds it done."""
 
+    def discard(self, place: Place) -> None:
+        """Remove what is staged, of a job that could not be settled; raises nothing."""
+
+    def ping(self, place: Place) -> None:
+        """Log in. Only `credential` and `data_store` of the place are looked at, here and below."""
+
+    def schemas(self, place: Place) -> list[str]: ...
+
+    def tables(self, place: Place, schema: str | None) -> list[tuple[str, str, str]]:
+        """Schema, name and kind (`table`, `view`, …), of all schemas if none is given."""
+
 
 def connector(place: Place) -> Connector:
     """Raises ScoringError with the command that installs what is missing."""
