@@ -2,12 +2,13 @@
 
 import urllib.parse
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from servers.azurite import Azurite
 from servers.gcs import Gcs
 from servers.seaweed import Seaweed
+from servers.wire import Wire
 
 from reconciler.engine.place import Place
 from reconciler.settings import INTAKES, OUTPUTS
@@ -18,12 +19,22 @@ class Cloud:
     """A bucket of a store. `root` is its url, with a slash at its end."""
 
     type: str
+    server: str
     root: str
     put: Callable[[str, bytes], Any]
     get: Callable[[str], bytes]
     listed: Callable[[], list[str]]
     credential: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def through(self, wire: Wire) -> "Cloud":
+        """The same bucket, for our own client, behind a wire."""
+        ours, theirs = wire.netloc, self.server.removeprefix("http://").partition("/")[0]
+
+        def moved(values: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: value.replace(theirs, ours) for name, value in values.items()}
+
+        return replace(self, root=self.root.replace(theirs, ours), credential=moved(self.credential), settings=moved(self.settings))
 
     def url(self, key: str) -> str:
         """An http url is encoded as every other; `s3://` and `gs://` have the key as it is."""
@@ -41,17 +52,18 @@ class Cloud:
 
 
 def s3_cloud(server: Seaweed, bucket: str) -> Cloud:
-    return _obstore_cloud("s3", f"s3://{bucket}/", server.bucket(bucket), server.credential, {"endpointUrl": server.url})
+    return _obstore_cloud("s3", server.url, f"s3://{bucket}/", server.bucket(bucket), server.credential, {"endpointUrl": server.url})
 
 
 def azure_cloud(server: Azurite, bucket: str) -> Cloud:
-    return _obstore_cloud("azure", f"{server.url}/{bucket}/", server.bucket(bucket), server.credential, {})
+    return _obstore_cloud("azure", server.url, f"{server.url}/{bucket}/", server.bucket(bucket), server.credential, {})
 
 
 def gcp_cloud(server: Gcs, bucket: str) -> Cloud:
     made = server.bucket(bucket)
     return Cloud(
         "gcp",
+        server.url,
         f"{server.url}/{bucket}/",
         lambda key, content: made.blob(key).upload_from_string(content),
         lambda key: bytes(made.blob(key).download_as_bytes()),
@@ -59,11 +71,12 @@ def gcp_cloud(server: Gcs, bucket: str) -> Cloud:
     )
 
 
-def _obstore_cloud(type: str, root: str, store: Any, credential: Mapping[str, Any], settings: Mapping[str, Any]) -> Cloud:
+def _obstore_cloud(type: str, server: str, root: str, store: Any, credential: Mapping[str, Any], settings: Mapping[str, Any]) -> Cloud:
     import obstore
 
     return Cloud(
         type,
+        server,
         root,
         lambda key, content: obstore.put(store, key, content),
         lambda key: bytes(obstore.get(store, key).bytes()),

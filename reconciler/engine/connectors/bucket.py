@@ -17,9 +17,9 @@ from reconciler.errors import ScoringError
 # when it has taken so long as a whole.
 _SILENCE, _PART_TIME = timedelta(seconds=15), timedelta(minutes=2)
 _RETRIES = {
-    "max_retries": 5,
-    "retry_timeout": timedelta(seconds=10),
-    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=3), "base": 2},
+    "max_retries": 10,
+    "retry_timeout": timedelta(seconds=8),
+    "backoff": {"init_backoff": timedelta(milliseconds=200), "max_backoff": timedelta(seconds=3), "base": 2},
 }
 _CONNECT = timedelta(seconds=5)
 _NEVER = timedelta(days=30)
@@ -146,7 +146,7 @@ class Bucket:
             trouble = self._trouble(action, str(error))
         else:
             return
-        raise ScoringError(trouble.summary, f"{self.url(key)}: {trouble.advice}")
+        raise ScoringError(trouble.summary, f"{self.url(key)}: {trouble.advice}") from None
 
     def _trouble(self, action: str, said: str) -> Trouble:
         code, system = _code(said), self._system

@@ -42,7 +42,7 @@ _SCOPES = ["https://www.googleapis.com/auth/devstorage.read_write"]
 # Seconds to connect and to wait for an answer: an endpoint that is not there is given up in half a minute at the most.
 _PATIENCE = (5, 15)
 _PART_PATIENCE = (5, 120)
-_RETRY = DEFAULT_RETRY.with_timeout(10).with_delay(initial=0.2, maximum=3)
+_RETRY = DEFAULT_RETRY.with_timeout(8).with_delay(initial=0.2, maximum=3)
 _BLOCK = 8 << 20
 
 _ERRORS = (GoogleAPICallError, RetryError, GoogleAuthError, InvalidResponse, DataCorruption, requests.RequestException, OSError, ValueError)
@@ -160,7 +160,7 @@ class GoogleBucket:
             return
         except _ERRORS as error:
             trouble = self._trouble(action, error, missing)
-        raise ScoringError(trouble.summary, f"{self.url(key)}: {trouble.advice}")
+        raise ScoringError(trouble.summary, f"{self.url(key)}: {trouble.advice}") from None
 
     def _trouble(self, action: str, error: Exception, missing: Trouble | None) -> Trouble:
         cause = error.cause if isinstance(error, RetryError) and error.cause else error

@@ -6,8 +6,12 @@ import gc
 import io
 import itertools
 import json
+import pickle
 import random
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -21,6 +25,7 @@ from servers.azurite import azurite  # noqa: F401
 from servers.clouds import Cloud, azure_cloud, gcp_cloud, s3_cloud
 from servers.gcs import gcs  # noqa: F401
 from servers.seaweed import seaweed  # noqa: F401
+from servers.wire import Cut, Wire
 
 from reconciler.engine.connectors.connector import connector
 from reconciler.engine.connectors.store import PART
@@ -29,7 +34,7 @@ from reconciler.engine.job import ScoringJob, Tally
 from reconciler.engine.look import look
 from reconciler.engine.pipeline import score
 from reconciler.engine.place import Place
-from reconciler.errors import ScoringError
+from reconciler.errors import Cancelled, ScoringError
 from reconciler.options import Options
 
 pytestmark = pytest.mark.xdist_group("objects")
@@ -76,6 +81,9 @@ def test_an_object_is_scored_as_a_file_is(cloud: Cloud, run: Run, expected: Call
     tally = run(cloud.intake(key), cloud.output(f"out/{key}"), passthrough_columns_set="all")
     assert cloud.get(f"out/{key}") == expected(ROWS, passthrough_columns_set="all")
     assert (tally.scored, tally.bytes_read, tally.bytes_written) == (2, len(ROWS), len(cloud.get(f"out/{key}")))
+
+
+LONG = b"a,b\n" + b"1.25,2.5\n" * 400_000
 
 
 def text_of(caught: pytest.ExceptionInfo[ScoringError]) -> str:
@@ -334,3 +342,80 @@ def test_many_partitions_and_types_keep_every_row(cloud: Cloud, run: Run) -> Non
     assert found.keys() == {f"out/day=2026-01-{number % 30 + 1:02}/kind={kinds[number % 4]}/reconciler.parquet" for number in range(60)}
     assert sorted(number for table in found.values() for number in table["a"].to_pylist()) == list(range(count))
     assert all(table["a"].to_pylist() == sorted(table["a"].to_pylist()) for table in found.values())
+
+
+# Trouble
+
+
+def test_an_aborted_job_leaves_what_was_there(cloud: Cloud, regression: Path, tmp_path: Path) -> None:
+    cloud.put("in.csv", LONG + LONG[4:] * 3)
+    cloud.put("out.csv", b"of an earlier run")
+    with Wire(cloud.server, Cut("down", 3 * len(LONG), is_silent=True)) as wire:
+        job = ScoringJob(regression, cloud.through(wire).intake("in.csv"), cloud.output("out.csv"), Options(), tmp_path / "rejects.csv")
+        with pytest.raises(Cancelled):
+            score(job, report=lambda progress: None, is_cancelled=wire.is_cut.is_set)
+    assert cloud.get("out.csv") == b"of an earlier run"
+
+
+KILLED = """
+import os, pickle, signal, sys
+from pathlib import Path
+from reconciler.engine.job import ScoringJob
+from reconciler.engine.pipeline import score
+from reconciler.options import Options
+
+def report(progress):
+    if progress.rows > 100_000:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+folder, intake, output, rejects = pickle.loads(sys.stdin.buffer.read())
+score(ScoringJob(folder, intake, output, Options(passthrough_columns_set="all"), rejects), report=report, is_cancelled=lambda: False)
+"""
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_a_killed_job_leaves_what_was_there_and_can_be_scored_again(
+    cloud: Cloud, regression: Path, run: Run, expected: Callable[..., bytes], tmp_path: Path, is_folder: bool
+) -> None:
+    cloud.put("in.csv", LONG)
+    earlier = "out/b=2.5/reconciler.parquet" if is_folder else "out.csv"
+    cloud.put(earlier, b"of an earlier run")
+    output = folder(cloud, "b") if is_folder else cloud.output("out.csv")
+    given = pickle.dumps((regression, cloud.intake("in.csv"), output, tmp_path / "rejects.csv"))
+    killed = subprocess.run([sys.executable, "-c", KILLED], input=given, capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert cloud.get(earlier) == b"of an earlier run" and cloud.listed() == ["in.csv", earlier]
+    assert run(cloud.intake("in.csv"), output, passthrough_columns_set="all").scored == 400_000
+    if is_folder:
+        assert pq.read_table(io.BytesIO(cloud.get(earlier))).num_rows == 400_000
+    else:
+        assert cloud.get(earlier) == expected(LONG, passthrough_columns_set="all")
+
+
+def test_a_connection_that_is_cut_once_in_the_middle_costs_no_row(cloud: Cloud, run: Run, expected: Callable[..., bytes]) -> None:
+    cloud.put("in.csv", LONG)
+    with Wire(cloud.server, Cut("down", len(LONG) // 2, is_once=True)) as wire:
+        assert run(cloud.through(wire).intake("in.csv"), cloud.output("out.csv")).scored == 400_000
+        assert wire.is_cut.is_set()
+    assert cloud.get("out.csv") == expected(LONG)
+
+
+@pytest.mark.parametrize("cloud", ["s3", "gcp"], indirect=True)  # that of Azure is S3's
+def test_an_intake_that_is_cut_off_ends_the_job(cloud: Cloud, run: Run) -> None:
+    cloud.put("in.csv", LONG)
+    cloud.put("out.csv", b"of an earlier run")
+    with Wire(cloud.server, Cut("down", len(LONG) // 2)) as wire, pytest.raises(ScoringError) as caught:
+        run(cloud.through(wire).intake("in.csv"), cloud.output("out.csv"))
+    assert caught.value.summary.endswith("cannot be reached") and wire.netloc in caught.value.detail
+    assert cloud.get("out.csv") == b"of an earlier run"
+
+
+@pytest.mark.parametrize("cloud", ["azure", "gcp"], indirect=True)
+def test_an_output_that_is_cut_off_leaves_what_was_there(cloud: Cloud, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_bytes(LONG)
+    cloud.put("out.csv", b"of an earlier run")
+    with Wire(cloud.server, Cut("up", 1 << 20)) as wire, pytest.raises(ScoringError) as caught:
+        run(tmp_path / "in.csv", cloud.through(wire).output("out.csv"), passthrough_columns_set="all")
+    assert caught.value.summary.endswith("cannot be reached"), text_of(caught)
+    gc.collect()
+    assert cloud.get("out.csv") == b"of an earlier run"
