@@ -20,6 +20,10 @@ class Keys(Protocol):
         """The `params` of a data store: `jdbcUrl`, or `fields`."""
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class Place:
     """`settings` are one of `reconciler.settings`. What is not named in them is empty.
@@ -35,7 +39,7 @@ class Place:
     data_store: Fields = field(default_factory=dict, repr=False)
     job: str = ""
     probe: str | None = None
-    is_halted: Callable[[], bool] = field(default=lambda: False, repr=False, compare=False)
+    is_halted: Callable[[], bool] = field(default=_never, repr=False, compare=False)
 
     @property
     def type(self) -> str:
