@@ -10,19 +10,21 @@ import re
 import socket
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import snowflake.connector
 from cryptography.hazmat.primitives import serialization
-from snowflake.connector.cursor import SnowflakeCursor
 from snowflake.connector.errors import Error, ForbiddenError, HttpError, OperationalError, ProgrammingError
 
+from reconciler.engine.connectors.patience import waited
 from reconciler.engine.place import Fields, Place
 from reconciler.errors import ScoringError
+
+A = TypeVar("A")
 
 _CLOUD = re.compile(r"\.snowflakecomputing\.(com|cn)$")
 _LOGIN_S = 10
@@ -70,7 +72,7 @@ class Address:
 
     host: str
     port: int
-    settings: Mapping[str, str]
+    settings: Mapping[str, str] = field(repr=False)
 
     @property
     def is_http(self) -> bool:
@@ -90,32 +92,16 @@ class Session:
 
     def __init__(self, place: Place) -> None:
         self.address = address(place.data_store)
-        self._secrets = [value for value in place.credential.values() if isinstance(value, str) and value]
+        secrets = [*place.credential.values(), self.address.settings.get("password")]
+        self._secrets = [value for value in secrets if isinstance(value, str) and value]
         self._lost: ScoringError | None = None
         logging.getLogger("snowflake.connector").setLevel(logging.CRITICAL)  # what it has to say is in its errors
         known = _login(self.address, place.credential)
         if not urllib.request.getproxies():
             self._check_reachable()
-        with self.asked("log in"):
-            self._connection = snowflake.connector.connect(
-                account=self.address.account,
-                host=self.address.host,
-                port=self.address.port,
-                protocol="http" if self.address.is_http else "https",
-                warehouse=self.address.settings.get("warehouse"),
-                database=self.address.settings.get("db") or self.address.settings.get("database"),
-                schema=self.address.settings.get("schema"),
-                role=self.address.settings.get("role"),
-                login_timeout=_LOGIN_S,
-                backoff_policy=self._pauses,
-                client_prefetch_threads=2,
-                platform_detection_timeout_seconds=0.0,
-                log_imported_packages_in_telemetry=False,
-                application="reconciler",
-                paramstyle="qmark",
-                session_parameters=_PARAMETERS,
-                **known,
-            )
+        self._is_halted = place.is_halted
+        self._connection: Any = None
+        self._connection = self.asked("log in", lambda: self._connected(known))
 
     def __enter__(self) -> "Session":
         return self
@@ -124,39 +110,41 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        if self._lost:
-            return
-        with suppress(Error, OSError):
-            self._connection.close(retry=False)
+        if not self._lost:
+            self._leave()
+
+    def _leave(self) -> None:
+        self._lost = ScoringError(_NETWORK, f"{self.address.name}: the session is closed.")
+        if self._connection:
+            with suppress(Error, OSError):
+                self._connection.close(retry=False)
 
     def run(self, statement: str, *values: str) -> int:
         """How many rows it changed."""
-        with self.asked(statement), self._connection.cursor() as cursor:
-            cursor.execute(statement, values or None)
-            return cursor.rowcount or 0
+        return self.asked(statement, lambda: self.cursor().execute(statement, values or None).rowcount or 0)
 
     def rows(self, query: str, *values: str) -> Sequence[Mapping[str, Any]]:
         """All of them; names are in upper case."""
-        with self.asked(query), self._connection.cursor() as cursor:
-            cursor.execute(query, values or None)
+
+        def found() -> Sequence[Mapping[str, Any]]:
+            cursor = self.cursor().execute(query, values or None)
             names = [column.name.upper() for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
-    def cursor(self) -> SnowflakeCursor:
+        return self.asked(query, found)
+
+    def cursor(self) -> Any:
         return self._connection.cursor()
 
-    @contextmanager
-    def asked(self, what: str) -> Iterator[None]:
-        """What the connector raises becomes a ScoringError; itself it is not kept, for its words may hold a secret."""
+    def asked(self, what: str, work: Callable[[], A]) -> A:
+        """What the connector raises becomes a ScoringError; itself it is not kept, for its words may hold a secret. Raises Cancelled, too."""
         if self._lost:
             raise self._lost  # and is not asked again
         try:
-            yield
+            return waited(work, self._is_halted, self._leave)
         except (Error, OSError) as error:
             trouble = self._trouble(error, what)
-        else:
-            return
-        raise trouble from None
+        raise trouble
 
     def _trouble(self, error: Exception, what: str) -> ScoringError:
         number = getattr(error, "errno", None) or 0
@@ -176,6 +164,28 @@ class Session:
             text = text.replace(secret, "…")
         text = " ".join(text.split()).removesuffix(".")
         return text if len(text) <= size else f"{text[:size]}…"
+
+    def _connected(self, known: Mapping[str, Any]) -> Any:
+        return snowflake.connector.connect(
+            account=self.address.account,
+            host=self.address.host,
+            port=self.address.port,
+            protocol="http" if self.address.is_http else "https",
+            warehouse=self.address.settings.get("warehouse"),
+            database=self.address.settings.get("db") or self.address.settings.get("database"),
+            schema=self.address.settings.get("schema"),
+            role=self.address.settings.get("role"),
+            login_timeout=_LOGIN_S,
+            backoff_policy=self._pauses,
+            client_prefetch_threads=2,
+            client_session_keep_alive=True,  # between the first row and the last there may be hours
+            platform_detection_timeout_seconds=0.0,
+            log_imported_packages_in_telemetry=False,
+            application="reconciler",
+            paramstyle="qmark",
+            session_parameters=_PARAMETERS,
+            **known,
+        )
 
     def _check_reachable(self) -> None:
         """The connector itself waits a minute for a host that does not answer."""
@@ -209,6 +219,8 @@ def address(store: Fields) -> Address:
 
 def _login(where: Address, credential: Fields) -> dict[str, Any]:
     """What the connector is told of who asks. Raises ScoringError."""
+    if not credential and {"user", "password"} <= where.settings.keys():
+        credential = {"credentialType": "basic", **where.settings}
     kind = str(credential.get("credentialType") or "")
     if not kind:
         raise ScoringError(

@@ -81,6 +81,7 @@ class BucketStage:
 
     def clear(self) -> None:
         store, prefix = self._room.locate(self.at(""))
+        store.remove([f"{prefix}nothing"])  # says at the beginning, when there is nothing yet, whether we may
         store.remove([found.key for found in store.list(prefix)])
 
     def at(self, name: str) -> Place:
@@ -126,7 +127,7 @@ class _PutSink:
 
 
 def unloading(stage: Stage, query: str) -> str:
-    return f"COPY INTO {stage.reference} FROM ({query}) {_FORMAT.format(more='')} HEADER = TRUE"
+    return f"COPY INTO {stage.reference} FROM (\n{query}\n) {_FORMAT.format(more='')} HEADER = TRUE"
 
 
 def loading(stage: Stage, table: Name) -> str:

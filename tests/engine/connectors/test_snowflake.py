@@ -3,9 +3,9 @@
 The emulator is DuckDB: it has no case in its names, always a current database, no warehouses, no privileges, and no lock to wait for.
 """
 
-import dataclasses
 import itertools
 import logging
+import pickle
 import signal
 import subprocess
 import sys
@@ -17,9 +17,9 @@ from typing import Any
 import obstore
 import pyarrow as pa
 import pytest
-from servers.relay import Relay
 from servers.seaweed import seaweed  # noqa: F401
 from servers.snowflake import BUCKET, PASSPHRASE, Snowflake, snowflake  # noqa: F401
+from servers.wire import Cut, Wire
 
 from reconciler.engine.connectors import snowflake as room
 from reconciler.engine.connectors.snowflake_names import one_of
@@ -31,7 +31,7 @@ from reconciler.engine.job import ScoringJob, Tally
 from reconciler.engine.look import look
 from reconciler.engine.pipeline import score
 from reconciler.engine.place import Place
-from reconciler.errors import ScoringError
+from reconciler.errors import Cancelled, ScoringError
 from reconciler.options import Options
 from reconciler.settings import SnowflakeIntake, SnowflakeOutput
 
@@ -475,58 +475,74 @@ def test_a_stage_that_is_not_ours_to_read_is_named(server: Snowflake, credential
     assert said in text_of(caught) and SECRET not in text_of(caught)
 
 
-def test_a_line_that_is_cut_ends_the_job_and_leaves_the_table_alone(server: Snowflake, rows: str) -> None:
-    with Relay(server.port) as relay:
-        where = place(server, True, table=rows, url=server.url_at(relay.port), statement_type="insert")
-        batch = pa.RecordBatch.from_pydict({"ID": [7]})
-        with pytest.raises(ScoringError, match="Snowflake cannot be reached"), room.open_output(where, batch.schema) as output:
-            output.write(batch)
-            relay.cut()
-            output.finish()
-    assert server.run(f"SELECT COUNT(*) FROM {rows}") == [(3,)]
-    room.discard(dataclasses.replace(where, data_store={"jdbcUrl": server.url}))
+@pytest.fixture
+def long(server: Snowflake) -> str:
+    """A table whose rows are more than 200,000 bytes."""
+    name = f"long_{next(NUMBERS)}"
+    server.run(f'CREATE TABLE {name} AS SELECT RANDOM()::FLOAT AS "a", RANDOM()::FLOAT AS "b" FROM TABLE(GENERATOR(ROWCOUNT => 60000))')
+    return name
+
+
+def through(wire: Wire, server: Snowflake) -> str:
+    return server.url_at(int(wire.netloc.partition(":")[2]))
+
+
+def test_a_line_that_is_cut_ends_the_job_and_leaves_the_target_alone(server: Snowflake, long: str, run: Run) -> None:
+    # One that is cut in the middle of a PUT ends the job as well, after the half minute in which the connector tries it again.
+    with Wire(f"http://127.0.0.1:{server.port}", Cut("down", 200_000)) as wire:
+        target = place(server, True, table="cut off", statement_type="insert", create_table_if_not_exists=True)
+        with pytest.raises(ScoringError, match="Snowflake cannot be reached") as caught:
+            run(place(server, table=long, url=through(wire, server)), target)
+        assert wire.is_cut.is_set() and wire.netloc in caught.value.detail
+    assert "cut off" not in tables(server)
     assert_nothing_is_left(server)
+
+
+def test_a_job_that_waits_for_snowflake_can_be_aborted(server: Snowflake, long: str, regression: Path, tmp_path: Path) -> None:
+    with Wire(f"http://127.0.0.1:{server.port}", Cut("down", 200_000, is_silent=True)) as wire:
+        intake = place(server, table=long, url=through(wire, server))
+        job = ScoringJob(regression, intake, tmp_path / "out.csv", Options(), tmp_path / "rejects.csv")
+        with pytest.raises(Cancelled):
+            score(job, report=lambda progress: None, is_cancelled=wire.is_cut.is_set)
 
 
 # Killed
 
 DYING = """
-import os, signal, sys
-from pathlib import Path
+import os, pickle, signal, sys
 from reconciler.engine.job import ScoringJob
 from reconciler.engine.pipeline import score
-from reconciler.engine.place import Place
 from reconciler.options import Options
-from reconciler.settings import SnowflakeOutput
 
-moment, model, intake, rejects, url, user, password, key, secret, stage, table = sys.argv[1:]
-settings = SnowflakeOutput(
-    type="snowflake", data_store_id="x", table=table, external_stage=stage or None, statement_type="insert", create_table_if_not_exists=True
-)
-cloud = {"credentialType": "s3", "awsAccessKeyId": key, "awsSecretAccessKey": secret}
-output = Place(settings, {"credentialType": "basic", "user": user, "password": password}, cloud, {"jdbcUrl": url}, "0123456789abcdef01234567")
-
-
-def die(*_):
+def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
+def report(progress):
+    if moment == "staged" and progress.bytes_written:  # its one file is there, and in the table
+        die()
 
-live = lambda *_: False
-job = ScoringJob(Path(model), Path(intake), output, Options(), Path(rejects))
-score(job, report=die if moment == "staged" else live, is_cancelled=die if moment == "midway" else live)
+def is_cancelled():
+    return die() if moment == "midway" else False
+
+moment, model, intake, output, rejects = pickle.loads(sys.stdin.buffer.read())
+job = ScoringJob(model, intake, output, Options(), rejects)
+score(job, report, is_cancelled)
 """
 
 
 @STAGED
-def test_a_killed_job_leaves_no_duplicate_row(server: Snowflake, regression: Path, tmp_path: Path, stage: str | None) -> None:
-    intake, table = tmp_path / "in.csv", f"killed {stage}"
-    intake.write_text("a,b\n" + "1,2\n" * 5000)
-    lake = server.seaweed
-    facts = [regression, intake, tmp_path / "rejects.csv", server.url, server.user, server.password, lake.access_key_id, lake.secret_access_key]
-    codes = [
-        subprocess.run([sys.executable, "-c", DYING, moment, *map(str, facts), stage or "", table], check=False).returncode
-        for moment in ("midway", "staged", "", "")
-    ]
-    assert codes == [-signal.SIGKILL, -signal.SIGKILL, 0, 0]
+def test_a_killed_job_leaves_no_duplicate_row(server: Snowflake, run: Run, regression: Path, tmp_path: Path, stage: str | None) -> None:
+    table = f"killed {stage}"
+    (tmp_path / "in.csv").write_text("a,b\n" + "1,2\n" * 5000)
+    where = place(server, True, table=table, external_stage=stage, statement_type="insert", create_table_if_not_exists=True)
+    staging = f"reconciler_{where.job}"
+    for moment, rows in (("midway", 0), ("staged", 5000)):
+        given = pickle.dumps((moment, regression, tmp_path / "in.csv", where, tmp_path / f"{where.job}.csv"))
+        killed = subprocess.run([sys.executable, "-c", DYING], input=given, capture_output=True, check=False)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+        assert server.run(f"SELECT COUNT(*) FROM {staging}") == [(rows,)]
+        assert table not in tables(server)
+    for _ in range(2):  # the second finds the note of the first
+        assert run(tmp_path / "in.csv", where).scored == 5000
     assert server.run(f'SELECT COUNT(*) FROM "{table}"') == [(5000,)]
     assert_nothing_is_left(server)
