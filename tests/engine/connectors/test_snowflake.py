@@ -526,7 +526,7 @@ def is_cancelled():
 
 moment, model, intake, output, rejects = pickle.loads(sys.stdin.buffer.read())
 job = ScoringJob(model, intake, output, Options(), rejects)
-score(job, report, is_cancelled)
+score(job, report=report, is_cancelled=is_cancelled)
 """
 
 
