@@ -1,12 +1,12 @@
-"""fakesnow, and what it lacks of Snowflake, as a program of fakesnow's own environment. The rule here: what is added is said in `Snowflake`.
+"""fakesnow as a program of its own environment, with some of what it lacks. The rule here: each thing that is added is one function.
 
+Unloading to a stage, users, MERGE in a transaction, LAST_ALTERED, names that need quotes, moments that are NULL.
 Its one argument is JSON: port, users (name to password), key (a user's public key), token, s3 (of DuckDB's secret). Run it with `-P`: beside it
 lies a module of Snowflake's name.
 """
 
 import gzip
 import json
-import re
 import sys
 from typing import Any
 
@@ -21,7 +21,6 @@ import jwt
 import pyarrow as pa
 import snowflake.connector.errors
 import uvicorn
-from fakesnow.expr import normalise_ident
 from fakesnow.instance import FakeSnow
 from sqlglot import exp
 from starlette.applications import Starlette
@@ -35,7 +34,6 @@ _execute = fakesnow.cursor.FakeSnowflakeCursor._execute
 _run = fakesnow.cursor.FakeSnowflakeCursor.execute
 _moments = fakesnow.arrow.timestamp_to_sf_struct
 _login = fakesnow.server.login_request
-_FILES = re.compile(r"\s*DESC(?:RIBE)?\s+STAGE\s+(?P<name>.+?)\s*$", re.IGNORECASE | re.DOTALL)
 
 
 def copy_into(duck: Any, database: Any, schema: Any, copy: exp.Copy, stages: Any, params: Any = None) -> str:
@@ -52,24 +50,10 @@ def copy_into(duck: Any, database: Any, schema: Any, copy: exp.Copy, stages: Any
 
 
 def execute(cursor: Any, command: str, *args: Any, **kwargs: Any) -> Any:
-    """DESC STAGE is a query of what SHOW STAGES shows."""
-    if described := _FILES.match(command):
-        name = described["name"]
-        schema, name = name.rsplit(".", 1) if "." in name else ("", name)
-        shown = _run(cursor, f"SHOW STAGES{f' IN SCHEMA {schema}' if schema else ''}").fetchall()
-        urls = [stage[4] for stage in shown if stage[1] == normalise_ident(name)]
-        if not urls:
-            raise snowflake.connector.errors.ProgrammingError(
-                msg=f"SQL compilation error:\nStage '{name}' does not exist or not authorized.", errno=2003, sqlstate="02000"
-            )
-        rows = {"URL": f'["{urls[0]}"]', "ENABLE": "false"}
-        command = " UNION ALL ".join(
-            f"""SELECT 'STAGE' AS "parent_property", '{key}' AS "property", 'String' AS "property_type", '{value}' AS "property_value" """
-            for key, value in rows.items()
-        )
+    """What DuckDB refuses is refused, and no fault of the server's, after which the client would ask again and again."""
     try:
         return _run(cursor, command, *args, **kwargs)
-    except duckdb.Error as error:  # without this, the server says 500, and the client asks again and again
+    except duckdb.Error as error:
         raise snowflake.connector.errors.ProgrammingError(msg=str(error), errno=100069, sqlstate="22000") from error
 
 

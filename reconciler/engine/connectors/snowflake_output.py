@@ -14,8 +14,9 @@ from typing import Any
 import pyarrow as pa
 
 from reconciler.engine.connectors import statements
+from reconciler.engine.connectors.patience import paused
 from reconciler.engine.connectors.snowflake_names import Table, columns, found_table, new_table, table
-from reconciler.engine.connectors.snowflake_session import Session
+from reconciler.engine.connectors.snowflake_session import UNREACHABLE, Session
 from reconciler.engine.connectors.snowflake_stage import BucketStage, Stage, TableStage, loading
 from reconciler.engine.connectors.snowflake_types import FLAVOR, Stored, fit
 from reconciler.engine.connectors.statements import (
@@ -37,6 +38,7 @@ from reconciler.errors import ScoringError
 
 # A file of an output: large enough for COPY, small enough to be sent again, and to lie on a disk for a moment.
 _FILE_BYTES = 100 << 20
+_PAUSES_S = (1.0, 5.0)
 
 
 def open_output(place: Place, schema: pa.Schema) -> "TableOutput":
@@ -50,24 +52,16 @@ def open_output(place: Place, schema: pa.Schema) -> "TableOutput":
 
 def settle(place: Place, rows: int) -> None:
     """Raises ScoringError when the staging table has neither all of the rows nor none, or when they do not go into the target."""
-    with Session(place) as session:
-        settings = place.settings
-        found, target = _target(session, settings)
-        staged = found_table(session, staging_name(target, place.job))
-        if staged is None:
-            return  # another process did it all
-        staging = staged.name
-        if held := _count(session, staging):
-            if held != rows:
-                detail = (
-                    f"{staging} has {held} rows and not the {rows} that were written to it. Nothing was written to {target}; score the job again."
-                )
-                raise ScoringError("The staging table is not as it was left", detail)
-            if found is None:
-                session.run(creation(FLAVOR, target, {column.name: column.staged for column in columns(session, staging)}))
-                found = table(session, target)
-            _move(session, settings, found, staging, rows)
-        session.run(removal(FLAVOR, staging))
+    for pause in (*_PAUSES_S, None):
+        try:
+            with Session(place) as session:
+                _settle(session, place, rows)
+            return
+        except ScoringError as error:
+            # A line that breaks in the middle, also of the commit, is no harm: the next try sees what became of the last one.
+            if pause is None or error.summary != UNREACHABLE:
+                raise
+            paused(pause, place.is_halted)
 
 
 def discard(place: Place) -> None:
@@ -78,6 +72,24 @@ def discard(place: Place) -> None:
         session.run(removal(FLAVOR, staging_name(target, place.job)))
         if place.settings.external_stage:
             BucketStage(session, place).clear()
+
+
+def _settle(session: Session, place: Place, rows: int) -> None:
+    settings = place.settings
+    found, target = _target(session, settings)
+    staged = found_table(session, staging_name(target, place.job))
+    if staged is None:
+        return  # another process did it all
+    staging = staged.name
+    if held := _count(session, staging):
+        if held != rows:
+            detail = f"{staging} has {held} rows and not the {rows} that were written to it. Nothing was written to {target}; score the job again."
+            raise ScoringError("The staging table is not as it was left", detail)
+        if found is None:
+            session.run(creation(FLAVOR, target, {column.name: column.staged for column in columns(session, staging)}))
+            found = table(session, target)
+        _move(session, settings, found, staging, rows)
+    session.run(removal(FLAVOR, staging))
 
 
 def _move(session: Session, settings: Any, target: Table, staging: Name, rows: int) -> None:

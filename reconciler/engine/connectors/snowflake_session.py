@@ -63,7 +63,7 @@ _TROUBLES: Mapping[int, tuple[str, str]] = MappingProxyType(
         290404: ("Snowflake does not know the account", "Correct the account in the data store's URL."),
     }
 )
-_NETWORK = "Snowflake cannot be reached"
+UNREACHABLE = "Snowflake cannot be reached"
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Session:
             self._leave()
 
     def _leave(self) -> None:
-        self._lost = ScoringError(_NETWORK, f"{self.address.name}: the session is closed.")
+        self._lost = ScoringError(UNREACHABLE, f"{self.address.name}: the session is closed.")
         if self._connection:
             with suppress(Error, OSError):
                 self._connection.close(retry=False)
@@ -156,7 +156,7 @@ class Session:
             return ScoringError(summary, f"{self.address.name}: {said}. {advice}")
         if isinstance(error, ProgrammingError):
             return ScoringError("Snowflake refused a statement", f"{self.address.name}: {said}. It was: {self._shown(what, 200)}.")
-        self._lost = ScoringError(_NETWORK, f"{self.address.name}: {said}. Check the network and the data store's URL.")
+        self._lost = ScoringError(UNREACHABLE, f"{self.address.name}: {said}. Check the network and the data store's URL.")
         return self._lost
 
     def _shown(self, text: str, size: int = 600) -> str:
@@ -193,7 +193,7 @@ class Session:
             socket.create_connection((self.address.host, self.address.port), timeout=_LOGIN_S).close()
         except OSError as error:
             detail = f"{self.address.name}: {error.strerror or error}. Check the account, the host and the port of the data store, and the network."
-            raise ScoringError(_NETWORK, detail) from error
+            raise ScoringError(UNREACHABLE, detail) from error
 
     def _pauses(self) -> Iterator[int]:
         yield from _PAUSES_S
