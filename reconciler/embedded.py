@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from reconciler.api.client import Client
+from reconciler.engine.connectors.rooms import ROOMS
 from reconciler.errors import Refused
 from reconciler.fingerprint import short_id
 
 if TYPE_CHECKING:
     from reconciler.engine.job import Tolerance
+    from reconciler.engine.place import Keys
 
 Number = TypeVar("Number", int, float)
 
-SERVED_TYPES = frozenset({"localFile"})
+# Where there is no endpoint, a dataset and a path are files.
+SERVED_TYPES = frozenset({"localFile", "fileSystem", "dataset", *ROOMS})
 
 
 _SETTINGS = ("RECONCILER_FAILED_ROWS", "RECONCILER_FAILED_SHARE")
@@ -47,13 +50,16 @@ def deployment_id(folder: str) -> str:
 
 
 @asynccontextmanager
-async def embedded_client(root: Path, storage: Path, folders: Mapping[str, bool]) -> AsyncIterator[Client]:
-    """The service over the model folders, each with whether its code is trusted, in this process, behind the API's client."""
+async def embedded_client(root: Path, storage: Path, folders: Mapping[str, bool], keys: "Keys | None" = None) -> AsyncIterator[Client]:
+    """The service over the model folders, each with whether its code is trusted, in this process, behind the API's client.
+
+    `keys` hold what other systems are opened with.
+    """
     from reconciler.service.app import create_app
     from reconciler.service.registry import LocalDeployment, Registry
     from reconciler.service.service import Service
 
     registry = Registry(LocalDeployment(deployment_id(folder), folder, root / folder, is_trusted=trust) for folder, trust in folders.items())
-    with Service(storage, registry, tolerance=tolerance(os.environ)) as service:
+    with Service(storage, registry, tolerance=tolerance(os.environ), keys=keys) as service:
         async with Client.for_app(create_app(service)) as client:
             yield client

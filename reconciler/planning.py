@@ -13,10 +13,10 @@ from reconciler.errors import Refused, SpecInvalid, StateUnwritable
 from reconciler.plan.action import Action
 from reconciler.plan.plan import Change, Fingerprint, Plan, Side
 from reconciler.plan.planner import Decision, Observed, Wanted, decide
-from reconciler.plan.remote import Answers, Question, Remote
+from reconciler.plan.remote import Answers, Look, Looks, Question, Remote
 from reconciler.plan.selection import named, with_upstream
 from reconciler.project import Project
-from reconciler.proof import Proof, body_of, kept_proof, prove, prove_at_endpoint, stands
+from reconciler.proof import Proof, body_of, kept_proof, prove, prove_at_endpoint, stands, with_places
 from reconciler.refresh import World, look, look_at_endpoint, note_of_unknown
 from reconciler.state.record import Recorded, Run
 from reconciler.state.snapshot import Snapshot, open_snapshot
@@ -34,6 +34,7 @@ class Reading:
     specs: Specs | None = None
     proof: Proof | None = None
     answers: dict[Question, str | None] = field(default_factory=dict)
+    looks: dict[str, Look] = field(default_factory=dict)
 
     def ask(self, endpoint: Mapping[str, Any], questions: Iterable[Question]) -> Answers:
         """What the endpoint says, each thing asked about once. Raises Refused and ServiceError."""
@@ -42,6 +43,15 @@ class Reading:
 
             self.answers.update(answers(self.project, endpoint, unasked))
         return self.answers
+
+    def look(self, openers: Mapping[str, Mapping[str, Any]], places: Iterable[str]) -> Looks:
+        """What is at these places of other systems, each looked at once."""
+        if unseen := set(places) - self.looks.keys():
+            from reconciler.looking import look_at  # the engine is met only where there are places
+            from reconciler.vault import Vault
+
+            self.looks.update(look_at(unseen, Vault(openers, self.project.workspace, self.project.root)))
+        return self.looks
 
 
 @dataclass(frozen=True)
@@ -81,6 +91,7 @@ def make_plan(project: Project, *, target: Collection[str] = (), replace: Collec
             survey.specs.endpoint,
             notes,
             survey.specs.trusted,
+            survey.specs.openers,
         )
 
 
@@ -109,15 +120,18 @@ def _reading(project: Project) -> Iterator[Reading]:
 
 def _standing_proof(reading: Reading, serial: int) -> Proof | None:
     proof = kept_proof(reading.snapshot, reading.project.workspace)
-    return proof if proof and stands(proof, reading.key, serial, reading.project.root, reading.digests, reading.ask) else None
+    return proof if proof and stands(proof, reading.key, serial, reading.project.root, reading.digests, reading.ask, reading.look) else None
 
 
 def _proof(reading: Reading, survey: Survey, serial: int) -> Proof:
     specs, root = survey.specs, reading.project.root
+    looks = {remote.place: reading.looks[remote.place] for remote in specs.remotes.values() if remote.place is not None}
     if specs.endpoint is None:
-        return prove(reading.key, serial, specs.folders, specs.instances, root, reading.digests)
-    asked = {question: reading.answers[question] for remote in specs.remotes.values() for question in remote.questions()}
-    return prove_at_endpoint(reading.key, serial, specs.endpoint, specs.instances, root, reading.digests, asked)
+        proof = prove(reading.key, serial, specs.folders, specs.instances, root, reading.digests)
+    else:
+        asked = {question: reading.answers[question] for remote in specs.remotes.values() for question in remote.questions()}
+        proof = prove_at_endpoint(reading.key, serial, specs.endpoint, specs.instances, root, reading.digests, asked)
+    return with_places(proof, specs.openers, looks) if looks else proof
 
 
 def _survey(reading: Reading, target: Collection[str], replace: Collection[str], *, option: str = "-target") -> Survey:
@@ -135,16 +149,19 @@ def _survey(reading: Reading, target: Collection[str], replace: Collection[str],
 
 def _world(reading: Reading, specs: Specs, instances: Sequence[Wanted], recorded: Mapping[str, Recorded]) -> World:
     root, digests, remotes = reading.project.root, reading.digests, specs.remotes
+    ours = [remotes[instance.address] for instance in instances if instance.address in remotes] if remotes else []
+    # First, since who asks may be refused for a missing token.
+    answers = {} if specs.endpoint is None else reading.ask(specs.endpoint, {question for remote in ours for question in remote.questions()})
+    looks = reading.look(specs.openers, (remote.place for remote in ours if remote.place is not None))
     if specs.endpoint is None:
-        return look(instances, recorded, root, digests)
-    answers = reading.ask(specs.endpoint, {question for instance in instances for question in remotes[instance.address].questions()})
-    return look_at_endpoint(instances, recorded, root, digests, remotes, answers)
+        return look(instances, recorded, root, digests, remotes, looks)
+    return look_at_endpoint(instances, recorded, root, digests, remotes, answers, looks)
 
 
 def _notes(survey: Survey) -> Iterator[Diagnostic]:
     """Of every intake that cannot be looked at, where the spec names its job."""
-    remotes = survey.specs.remotes
-    unknown = {address: on_unknown for address in survey.world.observed if remotes and (on_unknown := remotes[address].on_unknown)}
+    remotes, observed = survey.specs.remotes, survey.world.observed
+    unknown = {address: seen.on_unknown for address in remotes if (seen := observed.get(address)) is not None and seen.on_unknown is not None}
     if unknown:
         details = survey.specs.details(unknown)
         yield from _placed(survey.root, survey.specs, {name: note_of_unknown(details[name].spec, unknown[name]) for name in unknown})
@@ -211,13 +228,15 @@ def _recorded(survey: Survey, decision: Decision) -> Change:
 
 
 def _before(run: Run, metadata: dict[str, object]) -> Side:
-    return Side(Fingerprint(run.spec_digest, run.intake_digest, run.model_digest), run.spec, metadata, run.output_digest)
+    return Side(Fingerprint(run.spec_digest, run.intake_digest, run.model_digest), run.spec, metadata, run.output_digest, run.intake.get("facts"))
 
 
 def _wanted(change: Change, instance: Wanted, detail: Detail, seen: Observed, remote: Remote | None) -> Change:
     return replace(
         change,
-        after=Side(Fingerprint(instance.spec_digest, seen.intake_digest, seen.model_digest), detail.spec, detail.metadata, seen.output_digest),
+        after=Side(
+            Fingerprint(instance.spec_digest, seen.intake_digest, seen.model_digest), detail.spec, detail.metadata, seen.output_digest, seen.facts
+        ),
         deployment=detail.deployment,
         depends_on=instance.depends_on,
         intake_file=instance.intake_file,

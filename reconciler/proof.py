@@ -2,29 +2,32 @@
 
 A plan that found nothing is a function of the configuration's key, the state's serial and the digests of models, intakes and outputs. When all of
 these are what they were, the answer is, and neither the instances nor the runs need to be read: half the cost of a large plan. Where an endpoint
-scores, its deployments and datasets are asked about again, each once.
+scores, its deployments and datasets are asked about again, each once; places of other systems are looked at again.
 """
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from reconciler.digests import Digests
 from reconciler.errors import ModelError
 from reconciler.fingerprint import digest, value_digest
 from reconciler.plan.planner import Wanted
-from reconciler.plan.remote import Answers, Question
+from reconciler.plan.remote import Answers, Looks, Question
 from reconciler.refresh import model_digest
 from reconciler.state.snapshot import Snapshot
 
 Ask = Callable[[Mapping[str, Any], Iterable[Question]], Answers]  # of an endpoint's settings
+LookAt = Callable[[Mapping[str, Mapping[str, Any]], Iterable[str]], Looks]  # with what opens systems, at places
 
 
 class Proof(NamedTuple):
     """What was looked at, how many jobs were unchanged, and the digest of everything that decided it.
 
-    Of an endpoint: its settings, what it was asked, and the digest of its answers.
+    Of an endpoint: its settings, what it was asked, and the digest of its answers. Of other systems: what opens them, its secrets as references,
+    the places that were looked at, and the digest of what was there.
     """
 
     folders: Sequence[str]
@@ -34,6 +37,9 @@ class Proof(NamedTuple):
     endpoint: Mapping[str, Any] | None = None
     questions: Sequence[Question] = ()
     answered: str | None = None
+    openers: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+    places: Sequence[str] = ()
+    seen: str | None = None
 
 
 def kept_proof(snapshot: Snapshot, workspace: str) -> Proof | None:
@@ -44,14 +50,16 @@ def kept_proof(snapshot: Snapshot, workspace: str) -> Proof | None:
     return kept._replace(questions=[Question(*question) for question in kept.questions])
 
 
-def stands(proof: Proof, key: str, serial: int, root: Path, digests: Digests, ask: Ask) -> bool:
-    """Looks at every file again, then asks again; what changed, or cannot be read, ends the proof. Raises as `ask` does."""
+def stands(proof: Proof, key: str, serial: int, root: Path, digests: Digests, ask: Ask, look: LookAt) -> bool:
+    """Looks at every file again, then asks and looks elsewhere; what changed, or cannot be read, ends the proof. Raises as `ask` does."""
     try:
         is_same_here = proof.decided_by == _decided_by(key, serial, proof.folders, proof.files, root, digests)
     except (OSError, ModelError):
         return False  # the plan that follows says what is wrong
     # Asked last, and only of the specs as they are: the endpoint of others may be gone.
-    return is_same_here and (proof.endpoint is None or proof.answered == _answered(proof.questions, ask(proof.endpoint, proof.questions)))
+    if not is_same_here or (proof.endpoint is not None and proof.answered != _answered(proof.questions, ask(proof.endpoint, proof.questions))):
+        return False
+    return not proof.places or proof.seen == _seen(proof.places, look(proof.openers, proof.places))
 
 
 def prove(key: str, serial: int, folders: Sequence[str], instances: Iterable[Wanted], root: Path, digests: Digests) -> Proof:
@@ -72,18 +80,28 @@ def prove_at_endpoint(
     return Proof([], files, len(wanted), _decided_by(key, serial, [], files, root, digests), endpoint, asked, _answered(asked, answers))
 
 
+def with_places(proof: Proof, openers: Mapping[str, Mapping[str, Any]], looks: Looks) -> Proof:
+    """That what was at these places has counted too."""
+    places = sorted(looks)
+    return proof._replace(openers=openers, places=places, seen=_seen(places, looks))
+
+
 def _files(wanted: Iterable[Wanted]) -> list[str]:
     return [file for instance in wanted for file in (instance.intake_file, instance.output_file) if file is not None]
 
 
 def body_of(proof: Proof) -> str:
-    return json.dumps(proof, ensure_ascii=False)
+    return json.dumps(proof._replace(openers=dict(proof.openers)), ensure_ascii=False)
 
 
 def _decided_by(key: str, serial: int, folders: Iterable[str], files: Iterable[str], root: Path, digests: Digests) -> str:
     models = [model_digest(root, folder, digests) for folder in folders]
     contents = "".join([digests.of(file) or "-" for file in files])
     return value_digest([key, serial, models, digest(contents.encode())])
+
+
+def _seen(places: Iterable[str], looks: Looks) -> str:
+    return value_digest([looks[place].digest for place in places])
 
 
 def _answered(questions: Iterable[Question], answers: Answers) -> str:

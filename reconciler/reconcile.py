@@ -35,11 +35,12 @@ from reconciler.sight import Sight
 from reconciler.state.lifecycle import Status
 from reconciler.state.record import Run
 from reconciler.state.store import Store
+from reconciler.vault import Vault
 
 _HEARTBEAT_S = 10.0
 
 OpenStore = Callable[[Path], Store]
-OpenClient = Callable[[Project, Mapping[str, Any] | None, Mapping[str, bool], int], AbstractAsyncContextManager[Client]]
+OpenClient = Callable[[Project, Mapping[str, Any] | None, Mapping[str, bool], Vault, int], AbstractAsyncContextManager[Client]]
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,9 @@ async def _attended(
 ) -> list[Ended]:
     digests = Digests(project.root, store.snapshot.witnesses())
     pace = NEAR if plan.endpoint is None else FAR
-    async with edges.open_client(project, plan.endpoint, folders, manner.limits.requests) as client, Watch(client, pace, edges.wait) as watch:
-        sight = Sight(project.root, digests, None if plan.endpoint is None else client)
+    vault = Vault(plan.openers, project.workspace, project.root)
+    async with edges.open_client(project, plan.endpoint, folders, vault, manner.limits.requests) as client, Watch(client, pace, edges.wait) as watch:
+        sight = Sight(project.root, digests, None if plan.endpoint is None else client, vault)
         adoption = Adoption(store, client, store.snapshot.open_runs(plan.workspace))
         runner = Runner(project.root, store, client, watch, adoption, sight.has_intake, sight.has_model, listen)
         try:

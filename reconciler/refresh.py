@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from reconciler.diagnostic import Diagnostic
@@ -9,7 +10,7 @@ from reconciler.digests import Digests
 from reconciler.errors import ModelError
 from reconciler.fingerprint import folder_files, listing_digest
 from reconciler.plan.planner import Observed, Wanted
-from reconciler.plan.remote import Answers, OnUnknown, Question, Remote
+from reconciler.plan.remote import PROBED, Answers, Look, Looks, OnUnknown, Question, Remote
 from reconciler.state.record import Recorded
 
 
@@ -20,8 +21,23 @@ class World(NamedTuple):
     problems: dict[str, Diagnostic]
 
 
-def look(instances: Iterable[Wanted], recorded: Mapping[str, Recorded], root: Path, digests: Digests) -> World:
-    """Look at every instance: each file is stat-ed, and read only if it changed; each deployment is looked at once."""
+_NO_REMOTES: Mapping[str, Remote] = MappingProxyType({})
+_NO_ANSWERS: Answers = MappingProxyType({})
+_NO_LOOKS: Looks = MappingProxyType({})
+
+
+def look(
+    instances: Iterable[Wanted],
+    recorded: Mapping[str, Recorded],
+    root: Path,
+    digests: Digests,
+    remotes: Mapping[str, Remote] = _NO_REMOTES,
+    looks: Looks = _NO_LOOKS,
+) -> World:
+    """Look at every instance: each file is stat-ed, and read only if it changed; each deployment is looked at once.
+
+    `looks` say what was found at the places of `remotes`, which are no files.
+    """
     wanted = list(instances)
     models = {folder: _model(root, folder, digests) for folder in {instance.deployment for instance in wanted}}
     observed: dict[str, Observed] = {}
@@ -30,23 +46,33 @@ def look(instances: Iterable[Wanted], recorded: Mapping[str, Recorded], root: Pa
     for instance in wanted:
         address, intake, model = instance.address, instance.intake_file, models[instance.deployment]
         known = recorded.get(address)
-        output = None if known is None or known.current is None else known.current.output_file
+        # What was delivered elsewhere than to this disk has no digest.
+        output = None if known is None or known.current is None or known.current.output_digest is None else known.current.output_file
         if isinstance(model, Diagnostic):
             problems[address] = model
             continue
         try:
-            seen = None if intake is None else digests.of(intake)
-            observed[address] = Observed(seen, model, None if output is None else digests.of(output))
+            seen_output = None if output is None else digests.of(output)
+            if intake is None:
+                observed[address] = _observed(remotes[address], _NO_ANSWERS, looks, model, seen_output)
+                continue
+            observed[address] = Observed(digests.of(intake), model, seen_output)
         except OSError as error:
             problems[address] = _unreadable(error, root)
         else:
-            if seen is None:
+            if observed[address].intake_digest is None:
                 absent.append(instance)
-    return World(observed, problems | _missing(absent, wanted))
+    return World(observed, problems | _missing(absent, wanted) | _missed(wanted, remotes, looks))
 
 
 def look_at_endpoint(
-    instances: Iterable[Wanted], recorded: Mapping[str, Recorded], root: Path, digests: Digests, remotes: Mapping[str, Remote], answers: Answers
+    instances: Iterable[Wanted],
+    recorded: Mapping[str, Recorded],
+    root: Path,
+    digests: Digests,
+    remotes: Mapping[str, Remote],
+    answers: Answers,
+    looks: Looks = _NO_LOOKS,
 ) -> World:
     """The same where an endpoint scores: its answers for models and datasets, local files as they are; no other output is looked at."""
     wanted = list(instances)
@@ -62,23 +88,34 @@ def look_at_endpoint(
         # What was delivered elsewhere than to this disk has no digest.
         output = None if current is None or current.output_digest is None else current.output_file
         try:
-            intake = remote.intake(answers) if file is None else digests.of(file)
-            observed[address] = Observed(intake, remote.model(answers), output and digests.of(output), remote.on_unknown)
+            seen_output, model = output and digests.of(output), remote.model(answers)
+            if file is None:
+                observed[address] = _observed(remote, answers, looks, model, seen_output)
+                continue
+            observed[address] = Observed(digests.of(file), model, seen_output)
         except OSError as error:
             problems[address] = _unreadable(error, root)
         else:
-            if file is not None and intake is None:
+            if observed[address].intake_digest is None:
                 absent.append(instance)
-    return World(observed, problems | _missing(absent, wanted))
+    return World(observed, problems | _missing(absent, wanted) | _missed(wanted, remotes, looks))
+
+
+def _observed(remote: Remote, answers: Answers, looks: Looks, model: str | None, output: str | None) -> Observed:
+    """With an intake that is no file."""
+    found = Look(remote.intake(answers)) if remote.place is None else looks[remote.place]
+    is_unknown = found.digest is None and found.problem is None
+    return Observed(found.digest, model, output, remote.on_unknown if is_unknown else None, found.facts)
 
 
 def note_of_unknown(spec: Mapping[str, Any], on_unknown: OnUnknown) -> Diagnostic:
     """What is said of an intake that cannot be looked at."""
     does = "a run that was delivered is kept" if on_unknown == "keep" else "the job is rerun with every apply"
     other = "; or write on_unknown: rerun, to score it with every apply." if on_unknown == "keep" else "."
+    probe = "Give the job a probe, a query whose rows change when those of the table do; or" if spec["intake"]["type"] in PROBED else "Give the job"
     detail = (
         f"Whether the rows of this intake ({spec['intake']['type']}) have changed cannot be seen from here, so {does}. "
-        f"Give the job an intake_version, your own word for the version of its rows, and it is scored for each new word{other}"
+        f"{probe} an intake_version, your own word for the version of its rows, and it is scored for each new word{other}"
     )
     return Diagnostic("An intake cannot be looked at", detail, severity="warning")
 
@@ -95,6 +132,19 @@ def _missing(absent: Sequence[Wanted], wanted: Sequence[Wanted]) -> dict[str, Di
     """An intake may be missing when another job will write it."""
     written = {instance.output_file for instance in wanted} if absent else set()
     return {instance.address: _no_intake(instance.intake_file) for instance in absent if instance.intake_file not in written}
+
+
+def _missed(wanted: Iterable[Wanted], remotes: Mapping[str, Remote], looks: Looks) -> dict[str, Diagnostic]:
+    """What could not be looked at. What another job will write need not be there."""
+    if not any(look.problem for look in looks.values()):
+        return {}
+    found = {instance.address: remotes[instance.address] for instance in wanted if instance.address in remotes}
+    written = {remote.writes for remote in found.values()} - {None}
+    return {
+        address: problem
+        for address, remote in found.items()
+        if remote.place is not None and (problem := looks[remote.place].problem) and remote.reads not in written
+    }
 
 
 def model_digest(root: Path, folder: str, digests: Digests) -> str:

@@ -20,6 +20,7 @@ from reconciler.state.lifecycle import Status
 from reconciler.state.record import Run
 from reconciler.state.snapshot import Snapshot
 from reconciler.state.store import Store, now, timestamp
+from reconciler.vault import Vault
 from reconciler.wanted import configuration_key, read_specs
 
 Note = Callable[[str], None]
@@ -99,4 +100,5 @@ def _service(project: Project, snapshot: Snapshot) -> AbstractAsyncContextManage
     specs = read_specs(project, snapshot, configuration_key(project, Digests(project.root, snapshot.witnesses())))
     # The embedded service takes up every job that it was stopped in, so it needs the models of all of them.
     folders = {*specs.folders, *(run.model["deployment"] for run in snapshot.open_runs(project.workspace))}
-    return open_scorer(project, specs.endpoint, {folder: folder in specs.trusted for folder in sorted(folders)})
+    trust = {folder: folder in specs.trusted for folder in sorted(folders)}
+    return open_scorer(project, specs.endpoint, trust, Vault(specs.openers, project.workspace, project.root))

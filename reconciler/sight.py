@@ -14,9 +14,10 @@ from reconciler.apply.request import as_written
 from reconciler.digests import Digests
 from reconciler.errors import Refused
 from reconciler.plan.plan import Change
-from reconciler.plan.remote import Answers, Question, remote_of
+from reconciler.plan.remote import Answers, Look, Question, remote_of
 from reconciler.refresh import model_digest
 from reconciler.state.record import Run
+from reconciler.vault import Vault
 
 _T = TypeVar("_T")
 
@@ -26,24 +27,34 @@ _FRESH_S = 1.0
 
 @dataclass
 class Sight:
-    """Of one apply; `client` is asked where an endpoint scores, None where the embedded service does."""
+    """Of one apply; `client` is asked where an endpoint scores, None where the embedded service does; `vault` opens other systems."""
 
     root: Path
     digests: Digests
     client: Client | None
+    vault: Vault
     _asked: dict[Question, tuple[float, "asyncio.Task[Answers]"]] = field(default_factory=dict)
+    _looks: dict[str, tuple[float, "asyncio.Task[dict[str, Look]]"]] = field(default_factory=dict)
 
     async def look(self, change: Change) -> Seen:
-        """Raises Refused when a file cannot be read, and ServiceError."""
+        """Raises Refused when a file cannot be read or another system will not tell, and ServiceError."""
+        remote = change.remote
         files = await asyncio.to_thread(self._files, change.intake_file, change.output_file)
-        if change.remote is None:
-            return Seen(files[0], await self._model(change.after.spec["deployment"] if change.after else ""), files[1])
-        answers = await self._answers(change.remote.questions())
-        intake = files[0] if change.intake_file is not None else change.remote.intake(answers)
-        return Seen(intake, change.remote.model(answers), files[1])
+        answers = {} if self.client is None or remote is None else await self._answers(remote.questions())
+        if self.client is None or remote is None:
+            model: str | None = await self._model(change.after.spec["deployment"] if change.after else "")
+        else:
+            model = remote.model(answers)
+        if change.intake_file is not None or remote is None:
+            return Seen(files[0], model, files[1])
+        found = Look(remote.intake(answers)) if remote.place is None else await self._looked(remote.place)
+        return Seen(found.digest, model, files[1], found.facts)
 
     async def has_intake(self, run: Run) -> bool:
-        """Whether a local intake is still the one that was fingerprinted; no other one is looked at again."""
+        """Whether a local intake is still the one that was fingerprinted.
+
+        No other one is looked at again: if it changed while it was read, the next plan says so.
+        """
         file = run.intake.get("file")
         return file is None or (await asyncio.to_thread(self._files, file))[0] == run.intake_digest
 
@@ -64,6 +75,18 @@ class Sight:
                 self._asked[question] = time.monotonic(), task
             answers |= await asyncio.shield(task)
         return answers
+
+    async def _looked(self, place: str) -> Look:
+        from reconciler.looking import look_at  # the engine is met only where there are places
+
+        at, task = self._looks.get(place, (float("-inf"), None))
+        if task is None or time.monotonic() - at > _FRESH_S:
+            task = asyncio.create_task(asyncio.to_thread(look_at, [place], self.vault))
+            self._looks[place] = time.monotonic(), task
+        found = (await asyncio.shield(task))[place]
+        if found.problem is not None:
+            raise Refused(found.problem.summary, found.problem.detail)
+        return found
 
     async def _model(self, folder: str) -> str:
         return await asyncio.to_thread(self._read, model_digest, self.root, folder, self.digests)

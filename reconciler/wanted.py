@@ -15,7 +15,7 @@ from reconciler.digests import Digests
 from reconciler.errors import ModelError
 from reconciler.fingerprint import value_digest
 from reconciler.plan.planner import Wanted
-from reconciler.plan.remote import Remote, remote_of
+from reconciler.plan.remote import Remote, remote_of, remote_of_local
 from reconciler.project import Project
 from reconciler.spec.files import spec_files, unreadable
 from reconciler.state.snapshot import Snapshot
@@ -24,9 +24,10 @@ from reconciler.version import VERSION
 if TYPE_CHECKING:
     from reconciler.options import Options
     from reconciler.spec.builder import Refusals
+    from reconciler.spec.instance import Instance
     from reconciler.spec.loader import Configuration
 
-_CODE = ("*.py", "engine/capability.py", "engine/metadata.py", "plan/*.py", "spec/*.py")
+_CODE = ("*.py", "engine/capability.py", "engine/metadata.py", "engine/connectors/rooms.py", "plan/*.py", "spec/*.py")
 
 
 class Detail(NamedTuple):
@@ -49,8 +50,9 @@ class Specs:
     snapshot: Snapshot
     fresh: Mapping[str, Detail] | None
     endpoint: Mapping[str, Any] | None = None  # the workspace's raw settings; None: the embedded service
-    remotes: Mapping[str, Remote] = field(default_factory=dict)  # of every instance where there is an endpoint
+    remotes: Mapping[str, Remote] = field(default_factory=dict)  # of instances with places that are no files; of all at an endpoint
     trusted: tuple[str, ...] = ()  # those of the folders whose code may run
+    openers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # what opens systems, by section and id; secrets are references
 
     def details(self, addresses: Iterable[str]) -> dict[str, Detail]:
         if self.fresh is not None:
@@ -61,8 +63,8 @@ class Specs:
     def body(self) -> str:
         # Column by column: 100,000 rows would be as many lists, made to be copied into tuples.
         columns = {field: [getattr(instance, field) for instance in self.instances] for field in Wanted._fields}
-        body = {"folders": self.folders, "trusted": self.trusted, "endpoint": self.endpoint, "remotes": self.remotes, "instances": columns}
-        return json.dumps(body, ensure_ascii=False)
+        rest = {name: getattr(self, name) for name in ("folders", "trusted", "endpoint", "remotes", "openers")}
+        return json.dumps({**rest, "instances": columns}, ensure_ascii=False)
 
     def detail_rows(self) -> list[tuple[str, str]]:
         return [(address, json.dumps(detail, ensure_ascii=False)) for address, detail in (self.fresh or {}).items()]
@@ -78,7 +80,7 @@ def read_specs(project: Project, snapshot: Snapshot, key: str) -> Specs:
     columns["depends_on"] = map(tuple, columns["depends_on"])
     instances = list(map(Wanted, *(columns[field] for field in Wanted._fields)))
     remotes = {address: Remote(*remote) for address, remote in body["remotes"].items()}
-    return Specs(key, instances, tuple(body["folders"]), snapshot, None, body["endpoint"], remotes, tuple(body["trusted"]))
+    return Specs(key, instances, tuple(body["folders"]), snapshot, None, body["endpoint"], remotes, tuple(body["trusted"]), body["openers"])
 
 
 def configuration_key(project: Project, digests: Digests) -> str:
@@ -140,6 +142,11 @@ def _parse(project: Project, snapshot: Snapshot, key: str) -> Specs:
         for i in read.instances
     ]
     details = {i.address: Detail(i.deployment, i.spec, i.metadata, i.file, i.line) for i in read.instances}
-    remotes = {} if read.endpoint is None else {i.address: remote_of(i.spec, i.intake_version, i.on_unknown) for i in read.instances}
+    remotes = {i.address: remote for i in read.instances if (remote := _remote(read, i)) is not None}
     folders, trusted = tuple(sorted(set(read.deployments.values()))), tuple(sorted(read.trusted))
-    return Specs(key, wanted, folders, snapshot, details, read.endpoint, remotes, trusted)
+    return Specs(key, wanted, folders, snapshot, details, read.endpoint, remotes, trusted, read.openers)
+
+
+def _remote(read: "Configuration", instance: "Instance") -> Remote | None:
+    said = instance.spec, instance.intake_version, instance.on_unknown, instance.probe
+    return remote_of_local(*said) if read.endpoint is None else remote_of(*said, read.openers)

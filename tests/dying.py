@@ -26,6 +26,7 @@ from reconciler.service.service import Service
 from reconciler.state.lifecycle import Status
 from reconciler.state.record import Run
 from reconciler.state.store import Store
+from reconciler.vault import Vault
 
 
 class Fate:
@@ -80,7 +81,9 @@ def main(last: int) -> None:
     fate = DyingStore.fate = Fate(last)
 
     @asynccontextmanager
-    async def dying_client(project: Project, endpoint: Mapping[str, Any] | None, folders: Mapping[str, bool], requests: int) -> AsyncIterator[Client]:
+    async def dying_client(
+        project: Project, endpoint: Mapping[str, Any] | None, folders: Mapping[str, bool], vault: Vault, requests: int
+    ) -> AsyncIterator[Client]:
         registry = Registry(LocalDeployment(deployment_id(folder), folder, project.root / folder) for folder in folders)
         with Service(project.root / "state/reconciler.service/local", registry) as service:
             async with Client(Access("http://embedded/api/v2"), DyingTransport(create_app(service), fate)) as client:

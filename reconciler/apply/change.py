@@ -31,6 +31,7 @@ class Seen(NamedTuple):
     intake_digest: str | None
     model_digest: str | None
     output_digest: str | None
+    facts: Mapping[str, Any] | None = None  # behind the digest of an intake that is no file
 
 
 Look = Callable[[Change], Awaitable[Seen]]
@@ -145,16 +146,17 @@ class Doer:
         fingerprint = Fingerprint(after.fingerprint.spec, seen.intake_digest, seen.model_digest)
         if change.is_intake_known and fingerprint != after.fingerprint:
             raise Refused("The job changed since the plan was made", "Its intake or its model is not the one that was planned. Make a new plan.")
-        is_seen = change.intake_file is not None  # of what an upstream wrote elsewhere nobody knows that it is the same
+        # Of what an upstream wrote elsewhere it is known to be the same only where it was looked at.
+        is_seen = change.intake_file is not None or (change.remote is not None and change.remote.place is not None and seen.intake_digest is not None)
         if not change.is_intake_known and is_seen and change.before and _is_current(change.before, fingerprint, seen):
             return "unchanged", None
         if seen.intake_digest is None and change.intake_file is not None:
             raise Refused("The intake file does not exist", f"The upstream job did not write {change.intake_file}.")
-        run = self._intended(change, after, fingerprint, attempt)
+        run = self._intended(change, after, fingerprint, seen.facts, attempt)
         self.runner.store.intend(run, after.metadata)
         return "scored", await self.runner.start(run, Timeouts.of(after.metadata))
 
-    def _intended(self, change: Change, after: Side, fingerprint: Fingerprint, attempt: int) -> Run:
+    def _intended(self, change: Change, after: Side, fingerprint: Fingerprint, facts: Mapping[str, Any] | None, attempt: int) -> Run:
         run_id = new_run_id()
         staging = None if change.output_file is None else str(staging_path(Path(change.output_file), run_id))
         server_time = self.runner.client.server_now()
@@ -165,7 +167,7 @@ class Doer:
             status=Status.INTENDED,
             spec=after.spec,
             spec_digest=fingerprint.spec,
-            intake={"file": change.intake_file},
+            intake={"file": change.intake_file} if facts is None else {"file": change.intake_file, "facts": dict(facts)},
             intake_digest=fingerprint.intake,
             model={"deployment": after.spec.get("deployment")},
             model_digest=fingerprint.model,

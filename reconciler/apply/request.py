@@ -11,12 +11,16 @@ _TARGETS = {"deployment": "deploymentId", "modelId": "modelId", "modelPackageId"
 
 
 def embedded_body(spec: Mapping[str, Any], deployment_id: str, root: Path, staging: Path) -> dict[str, Any]:
-    """A job spec for the embedded service: `localFile` is a path on its own disk, so it maps to the API's `fileSystem`."""
+    """A job spec for the embedded service: `localFile` is a path on its own disk, so it maps to the API's `fileSystem`.
+
+    Other systems are reached by the service itself, their credentials and data stores by the names in the spec.
+    """
+    intake, output = spec["intake"], spec["output"]
     return {
         **spec.get("options", {}),
         "deploymentId": deployment_id,
-        "intakeSettings": {"type": "fileSystem", "path": str(root / spec["intake"]["file"])},
-        "outputSettings": {"type": "fileSystem", "path": str(staging)},
+        "intakeSettings": {"type": "fileSystem", "path": str(root / intake["file"])} if intake["type"] == "localFile" else intake,
+        "outputSettings": {"type": "fileSystem", "path": str(staging)} if output["type"] == "localFile" else output,
     }
 
 

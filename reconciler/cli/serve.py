@@ -72,6 +72,7 @@ def serve(
     from reconciler.wanted import load_specs
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings are of what it tries again, and hold whole URLs, which may be signed
     session = open_session(state, workspace, no_color, var, var_file)
     specs = load_specs(session.project)
     deployments = specs.deployments

@@ -77,7 +77,7 @@ _MISFITS: tuple[tuple[str, frozenset[str], Callable[[Options], bool], str], ...]
     ),
     (
         "prediction_warning_enabled",
-        frozenset({"Binary", "Multiclass"}),
+        frozenset(TARGET_TYPES.values()) - {"Regression"},
         lambda options: bool(options.prediction_warning_enabled),
         "Only a regression model has prediction warnings; leave prediction_warning_enabled out.",
     ),

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from reconciler.engine.connectors.connector import connector, takes_rows
+from reconciler.engine.connectors.connector import connector
+from reconciler.engine.connectors.rooms import takes_rows
 from reconciler.engine.dialect import Dialect
 from reconciler.engine.intake import Intake
 from reconciler.engine.layout import AnyColumn

@@ -12,7 +12,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from reconciler.disk import sync_folder
-from reconciler.engine.connectors.connector import connector, takes_rows
+from reconciler.engine.connectors.connector import connector
+from reconciler.engine.connectors.rooms import takes_rows
 from reconciler.engine.count import Count
 from reconciler.engine.dialect import Dialect
 from reconciler.engine.failure import Rejects

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from reconciler.diagnostic import Diagnostic
@@ -26,6 +26,7 @@ class Side:
     spec: dict[str, Any]
     metadata: dict[str, Any]
     output_digest: str | None
+    facts: Mapping[str, Any] | None = None  # behind the digest of an intake that is no file
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Change:
     file: str | None = None
     line: int | None = None
     open_run: str | None = None  # the interrupted run that is resumed, or that is aborted first
-    remote: Remote | None = None  # what the endpoint is asked about it; None: the embedded service
+    remote: Remote | None = None  # what is not on this disk, and is asked about or looked at
 
     @property
     def is_intake_known(self) -> bool:
@@ -66,6 +67,7 @@ class Plan:
     endpoint: Mapping[str, Any] | None = None  # the workspace's raw settings; None: the embedded service
     notes: tuple[Diagnostic, ...] = ()  # warnings: what could not be looked at
     trusted: tuple[str, ...] = ()  # those of the deployments whose code may run
+    openers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # what opens systems, by section and id; secrets are references
 
     @property
     def is_applyable(self) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from graphlib import TopologicalSorter
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from reconciler.plan.action import SCORES, Action, Reason
 from reconciler.plan.remote import OnUnknown, Remote
@@ -30,6 +30,7 @@ class Observed(NamedTuple):
     model_digest: str | None
     output_digest: str | None
     on_unknown: OnUnknown | None = None
+    facts: Mapping[str, Any] | None = None  # behind the digest of an intake that is no file
 
 
 class Decision(NamedTuple):
@@ -52,13 +53,13 @@ def decide(
 ) -> list[Decision]:
     """A decision for every address wanted or recorded, upstream jobs before those that read their outputs, no-ops included.
 
-    `remotes` are given where an endpoint scores: one job may then write a place, no local file, that another one reads.
+    `remotes` are of the instances with a place that is no local file: one job may write it, and another one read it.
     """
     decisions: dict[str, Decision] = {}
     rewritten: set[str] = set()  # places that a job before will write anew
     for instance in _upstream_first(wanted):
         address = instance.address
-        remote = remotes[address] if remotes else None
+        remote = remotes.get(address) if remotes else None
         reruns_upstream = instance.intake_file in rewritten or (remote is not None and remote.reads in rewritten)
         decision = _decide_one(instance, recorded.get(address, _NOTHING), observed[address], reruns_upstream, address in replace)
         decisions[address] = decision

@@ -1,8 +1,21 @@
-"""What an endpoint must be asked about one instance. The rule here: what the specs tell by themselves is never asked for."""
+"""What of one instance is not on this disk, and whom to ask about it. The rule here: what the specs tell by themselves is never asked for.
 
+An endpoint is asked about its deployments and datasets; the systems that rows come from are looked at, whoever scores.
+"""
+
+import json
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
+from reconciler.diagnostic import Diagnostic
+
+# Types of intake that can be looked at with what opens them.
+LOOKED_AT = frozenset({"s3", "azure", "gcp", "http", "jdbc", "snowflake", "synapse", "bigquery"})
+# Those that a query can be put to.
+PROBED = frozenset({"jdbc", "snowflake", "synapse", "bigquery"})
+# Fields of an intake that name what opens it, with the section that says what that is.
+_OPENED_WITH = {"credentialId": "credentials", "cloudStorageCredentialId": "credentials", "dataStoreId": "data_stores"}
 _TABLE = ("dataStoreId", "dataset", "catalog", "schema", "table")
 
 OnUnknown = Literal["keep", "rerun"]
@@ -18,11 +31,25 @@ class Question(NamedTuple):
 Answers = Mapping[Question, str | None]  # a digest; None: there is no such thing
 
 
+class Look(NamedTuple):
+    """What was found at the place of an intake: a problem, or the digest of its content and the facts behind it, as far as they are few.
+
+    All None: whether its rows have changed cannot be told.
+    """
+
+    digest: str | None = None
+    facts: Mapping[str, Any] | None = None
+    problem: Diagnostic | None = None
+
+
+Looks = Mapping[str, Look]  # by place
+
+
 class Remote(NamedTuple):
-    """The model and the rows of one instance, as an endpoint knows them. A tuple of texts, so that it can be kept as JSON.
+    """The model and the rows of one instance, where these are no files here. A tuple of texts, so that it can be kept as JSON.
 
     A model is that of a deployment, to be asked for, or pinned by an id; an intake that is no local file is a dataset, to be asked for its latest
-    version, or has a digest of what the specs say of it, or cannot be looked at: then `on_unknown` says what is done.
+    version, or has a digest of what the specs say of it, or is a place to be looked at. Where that tells nothing, `on_unknown` says what is done.
     """
 
     deployment: str | None = None
@@ -32,6 +59,7 @@ class Remote(NamedTuple):
     on_unknown: OnUnknown | None = None
     reads: str | None = None  # the place of its rows and of its output, where these are no local files
     writes: str | None = None
+    place: str | None = None  # what is looked at, as `place_of` makes it
 
     def questions(self) -> Iterator[Question]:
         if self.deployment is not None:
@@ -46,11 +74,40 @@ class Remote(NamedTuple):
         return self.intake_digest if self.dataset is None else answers[Question("dataset", self.dataset)]
 
 
-def remote_of(spec: Mapping[str, Any], intake_version: str | None, on_unknown: OnUnknown) -> Remote:
-    """`spec` is an instance's, in a workspace with an endpoint."""
+_NOTHING: Mapping[str, Mapping[str, Any]] = MappingProxyType({"credentials": {}, "data_stores": {}})
+
+
+def remote_of(
+    spec: Mapping[str, Any],
+    intake_version: str | None,
+    on_unknown: OnUnknown,
+    probe: str | None = None,
+    openers: Mapping[str, Mapping[str, Any]] = _NOTHING,
+) -> Remote:
+    """`spec` is an instance's, in a workspace with an endpoint; `openers` is what there is to look with, by section and id."""
     deployment, model_digest = _model(spec)
     intake, output = spec["intake"], spec["output"]
-    return Remote(deployment, model_digest, *_intake(intake, intake_version, on_unknown), _place(intake), _place(output))
+    named = [(section, intake[field]) for field, section in _OPENED_WITH.items() if field in intake]
+    # Without anything of ours it is the endpoint that may open a system, not we; anybody may ask a web server.
+    can_look = all(id in openers[section] for section, id in named) and (bool(named) or intake["type"] == "http")
+    place = place_of(intake, probe) if can_look and intake_version is None else None
+    return Remote(deployment, model_digest, *_intake(intake, intake_version, on_unknown), _place(intake), _place(output), place)
+
+
+def remote_of_local(spec: Mapping[str, Any], intake_version: str | None, on_unknown: OnUnknown, probe: str | None = None) -> Remote | None:
+    """The same where the embedded service scores: it has its models here. None if intake and output are files."""
+    intake, output = spec["intake"], spec["output"]
+    if intake["type"] == output["type"] == "localFile":
+        return None
+    place = place_of(intake, probe) if intake_version is None else None
+    return Remote(None, None, *_intake(intake, intake_version, on_unknown), _place(intake), _place(output), place)
+
+
+def place_of(intake: Mapping[str, Any], probe: str | None) -> str | None:
+    """One text for what is looked at, read by `reconciler/looking.py`; it names credentials and holds none."""
+    if intake["type"] not in LOOKED_AT:
+        return None
+    return json.dumps({"settings": intake, "probe": probe}, sort_keys=True, ensure_ascii=False)
 
 
 def _model(spec: Mapping[str, Any]) -> tuple[str | None, str | None]:

@@ -13,22 +13,42 @@ from pydantic.alias_generators import to_camel
 from reconciler.api import schema
 from reconciler.api.schema import JobSpec, Problem
 from reconciler.engine.capability import model_refusals
+from reconciler.engine.connectors.rooms import ROOMS
+from reconciler.engine.place import Keys
 from reconciler.errors import ModelError
+from reconciler.service import systems, templates
 from reconciler.service.datasets import Datasets, Version
+from reconciler.service.job import Job
+from reconciler.service.places import is_one_object
 from reconciler.service.refusal import Refusal, invalid
 from reconciler.service.registry import LocalDeployment, Registry
+from reconciler.service.systems import SIDES, UNSERVED
 
-SIDES = ("intakeSettings", "outputSettings")
-# A file that travels with the requests, a path of the service's own files, and a dataset of its catalog.
-SERVED = {"intakeSettings": ("localFile", "fileSystem", "dataset"), "outputSettings": ("localFile", "fileSystem")}
+# A file that travels with the requests, a path of the service's own files, a dataset of its catalog, and other systems.
+SERVED = {"intakeSettings": ("localFile", "fileSystem", "dataset", *ROOMS), "outputSettings": ("localFile", "fileSystem", *ROOMS)}
 
 
 def accepted_spec(body: dict[str, Any], num_concurrent: int) -> dict[str, Any]:
     """The spec with the API's defaults, when body and places are lawful. Raises Refusal."""
-    for problems in (schema.spec_problems, _unserved, _bad_paths):
+    for problems in (schema.spec_problems, _unserved, _bad_paths, templates.problems):
         if found := list(problems(body)):
             raise invalid(found)
     return schema.echoed_spec(body, num_concurrent)
+
+
+def check_systems(spec: dict[str, Any], keys: Keys) -> None:
+    """Whether the places of other systems can be opened, as far as that is known without a connection. Raises Refusal."""
+    found = list(systems.problems(spec, keys))
+    if is_one_object(spec):
+        found.append((("outputSettings", "url"), "the output is the intake"))
+    if found:
+        raise invalid(found)
+
+
+def check_times(job: Job) -> None:
+    """Whether there is a time for each template of the job. Raises Refusal."""
+    if found := list(templates.problems(job.spec, job.times)):
+        raise invalid(found)
 
 
 def scorable_deployment(spec: dict[str, Any], registry: Registry) -> LocalDeployment:
@@ -90,7 +110,8 @@ def _unserved(body: dict[str, Any]) -> Iterator[Problem]:
     for side in SIDES:
         kind = body.get(side, {"type": "localFile"})["type"]
         if kind not in SERVED[side]:
-            yield (side, "type"), f"{kind!r} is not served here; served are: {', '.join(SERVED[side])}"
+            reason = f": {UNSERVED[kind]}" if kind in UNSERVED else ""
+            yield (side, "type"), f"{kind!r} is not served here{reason}; served are: {', '.join(SERVED[side])}"
 
 
 def _bad_paths(body: dict[str, Any]) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""What a data store and a data driver are. The rule here: kept and shown as given; this service opens no database with them."""
+"""What a data store and a data driver are. The rule here: kept and shown as given."""
 
 from typing import Annotated, Any, Literal
 

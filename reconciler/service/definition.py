@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,9 +11,11 @@ from pydantic.alias_generators import to_camel
 
 from reconciler import settings
 from reconciler.api.schema import JobSpec, Problem, validation_problems
+from reconciler.service import moment
 from reconciler.service.identity import shown_user
 from reconciler.service.refusal import invalid
-from reconciler.service.schedule import Schedule
+from reconciler.service.schedule import Schedule, next_run
+from reconciler.service.templates import Times
 
 Accept = Callable[[dict[str, Any]], dict[str, Any]]  # a job's body in, the spec with its defaults out; raises Refusal
 OWN = ("name", "enabled", "schedule")
@@ -44,6 +47,17 @@ class Definition:
     last_started: str | None
     last_success: str | None
     last_failure: str | None
+    last_completed: str | None  # when the latest job that is COMPLETED was made
+
+    def times(self, now: datetime) -> Times:
+        """What the templates of a job that is made now stand for."""
+        schedule = self.content.schedule if self.content.enabled else None
+        return Times(
+            current=now,
+            last_completed=moment.parsed(self.last_completed) if self.last_completed else None,
+            last_scheduled=moment.parsed(self.last_scheduled_run) if self.last_scheduled_run else None,
+            next_scheduled=next_run(schedule, now) if schedule else None,
+        )
 
     @property
     def origin(self) -> dict[str, Any]:

@@ -21,6 +21,7 @@ SELECT definitions.*,
   (SELECT status {_LAST} ORDER BY sequence DESC LIMIT 1) AS last_started_status,
   (SELECT created {_LAST} ORDER BY sequence DESC LIMIT 1) AS last_started,
   (SELECT max(ended) {_LAST} AND status = 'COMPLETED') AS last_success,
+  (SELECT max(created) {_LAST} AND status = 'COMPLETED') AS last_completed,
   (SELECT max(ended) {_LAST} AND status IN ('ABORTED', 'FAILED')) AS last_failure
 FROM definitions
 """

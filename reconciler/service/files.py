@@ -3,20 +3,23 @@
 uploads/<id>.csv       a whole intake           uploads/<id>.new       one that is still coming
 uploads/<id>.parts/    an intake's parts        results/<id>.csv       an output, growing while its job is scored
 rejects/<id>.csv       the rows of a job that were not scored, if there are any
+rejects/<id>.staged.json   that all scores of a job are staged in another system (engine/scoring.py): kept until the job has ended
 """
 
 import contextlib
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from reconciler.disk import sync_folder
 from reconciler.service.job import Job
 from reconciler.service.status import has_ended
 
 UNFINISHED = ".new"
+_NOTE = ".staged.json"
 
 
 class Files:
@@ -61,13 +64,21 @@ class Files:
         path = self.rejects(job.id)
         return str(path) if job.output_type == "fileSystem" else f"{path.parent.name}/{path.name} of the service's storage"
 
-    def intake(self, job: Job) -> Path:
+    def note(self, job_id: str) -> Path:
+        return self.rejects(job_id).with_suffix(_NOTE)
+
+    def noted(self) -> list[str]:
+        """The jobs whose scores are all staged, as far as we know."""
+        return [path.name.removesuffix(_NOTE) for path in self._rejects.glob(f"*{_NOTE}")]
+
+    def intake(self, job: Job) -> Path | None:
+        """None when the rows are in another system."""
         if job.dataset_version_id:
             return self._datasets / f"{job.dataset_version_id}.csv"
-        return self.upload(job.id) if job.intake_type == "localFile" else Path(job.intake_path)
+        return self.upload(job.id) if job.intake_type == "localFile" else _path(job.spec["intakeSettings"])
 
-    def output(self, job: Job) -> Path:
-        return self.result(job.id) if job.output_type == "localFile" else Path(job.output_path)
+    def output(self, job: Job) -> Path | None:
+        return self.result(job.id) if job.output_type == "localFile" else _path(job.spec["outputSettings"])
 
     def as_seen(self, job: Job, text: str) -> str:
         """A sentence about the job without the places of our files, which the caller never sees."""
@@ -100,10 +111,14 @@ class Files:
 
     def remove_rejects(self, before: datetime) -> None:
         """Those written before that time. A job whose rows and scores are files of the user's is not swept, so they go by their age."""
-        for path in self._rejects.iterdir():
+        for path in self._rejects.glob("*.csv"):
             with contextlib.suppress(FileNotFoundError):
                 if path.stat().st_mtime < before.timestamp():
                     remove(path)
+
+
+def _path(settings: Mapping[str, Any]) -> Path | None:
+    return Path(settings["path"]) if "path" in settings else None
 
 
 def remove(path: Path) -> None:

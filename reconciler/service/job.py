@@ -1,7 +1,6 @@
 """One job as the service keeps it. The rule here: a value; what it says was durable before anyone could read it."""
 
 import json
-import os
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,6 +9,7 @@ from typing import Any, Literal
 
 from reconciler.service import moment
 from reconciler.service.status import Status
+from reconciler.service.templates import Times
 
 # The API's own forms of a log line, and ours for what it does not document.
 LINES = {
@@ -39,10 +39,11 @@ class Caller:
 
 @dataclass(frozen=True)
 class Origin:
-    """What a job was started from; `definition` is the API's {id, name, createdBy} of that time."""
+    """What a job was started from; `definition` is the API's {id, name, createdBy} of that time, `times` are those of its history."""
 
     source: str = "Ad hoc API"
     definition: dict[str, Any] | None = None
+    times: Times | None = None
 
 
 AD_HOC = Origin()
@@ -84,6 +85,13 @@ class Job:
     results_deleted: bool = False
     dataset_version_id: str | None = None
     dataset_name: str | None = None
+    output_place: str = ""  # where the output really is: two paths to one file are one place
+    run_times: Times | None = None
+
+    @property
+    def times(self) -> Times:
+        """What the templates in the spec stand for."""
+        return self.run_times or Times(moment.parsed(self.created))
 
     @property
     def intake_type(self) -> str:
@@ -94,25 +102,17 @@ class Job:
         return str(self.spec["outputSettings"]["type"])
 
     @property
+    def is_staged(self) -> bool:
+        """Whether a run that was cut off may have left something behind in the output's system."""
+        return self.output_type not in ("localFile", "fileSystem") and starts(self) > 0
+
+    @property
     def is_multipart(self) -> bool:
         return bool(self.spec["intakeSettings"].get("multipart"))
 
     @property
     def has_download(self) -> bool:
         return self.output_type == "localFile" and self.status in ("RUNNING", "COMPLETED") and not self.results_deleted
-
-    @property
-    def intake_path(self) -> str:
-        return str(self.spec["intakeSettings"]["path"])
-
-    @property
-    def output_path(self) -> str:
-        return str(self.spec["outputSettings"]["path"])
-
-    @property
-    def output_place(self) -> str:
-        """Where the output really is: two paths to one file are one place. What will be downloaded is nowhere of the user's."""
-        return os.path.realpath(self.output_path) if self.output_type == "fileSystem" else f"download of {self.id}"
 
     def at(self, counts: Counts) -> "Job":
         return replace(self, counts=counts)
@@ -124,10 +124,14 @@ def deaths(job: Job) -> int:
     return sum(entry.endswith(told) for entry in job.logs)
 
 
+def starts(job: Job) -> int:
+    """How often a worker has taken the job."""
+    told = LINES["started"].partition("{time}")[0]
+    return sum(entry.startswith(told) for entry in job.logs)
+
+
 def failures(counts: Counts, named: Sequence[str], place: str) -> tuple[str, ...]:
-    """What the log says about rows that failed, of which the first are `named`; nothing when none did."""
-    if not named:
-        return ()
+    """What the log says about rows that failed, of which the first are `named`: none, when they failed in a former process."""
     rows = counts.scored_rows + counts.failed_rows + counts.skipped_rows
     return (*(LINES["failed"].format(row=row) for row in named), LINES["rejects"].format(failed=counts.failed_rows, rows=rows, place=place))
 
@@ -140,8 +144,9 @@ def new_job(deployment_id: str, model_id: str | None, spec: dict[str, Any], call
     """A job as it is accepted: submitted to the queue at once, unless its rows are yet to be uploaded."""
     is_awaited = spec["intakeSettings"]["type"] == "localFile"
     created = (line("created", time, user=caller.user, ip=caller.ip),)
+    job_id = secrets.token_hex(12)
     return Job(
-        id=secrets.token_hex(12),
+        id=job_id,
         status="INITIALIZING",
         created=moment.rfc3339(time),
         username=caller.user,
@@ -153,6 +158,8 @@ def new_job(deployment_id: str, model_id: str | None, spec: dict[str, Any], call
         definition=origin.definition,
         upload="awaited" if is_awaited else None,
         is_queued=not is_awaited,
+        output_place=f"download of {job_id}",
+        run_times=replace(origin.times, current=time) if origin.times else Times(time),
     )
 
 
@@ -174,6 +181,7 @@ def as_row(job: Job) -> dict[str, Any]:
         "intake_type": job.intake_type,
         "output_type": job.output_type,
         "output_place": job.output_place,
+        "times": json.dumps(job.times.stored()),
         "spec": json.dumps(job.spec),
         "logs": json.dumps(job.logs),
         "upload": job.upload,
@@ -208,4 +216,6 @@ def from_row(row: Mapping[str, Any]) -> Job:
         results_deleted=bool(row["results_deleted"]),
         dataset_version_id=row["dataset_version_id"],
         dataset_name=row["dataset_name"],
+        output_place=row["output_place"],
+        run_times=Times.restored(json.loads(row["times"])) if row["times"] else None,
     )

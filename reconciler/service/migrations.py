@@ -184,3 +184,9 @@ def _m005_replacements(db: Database) -> None:
     """A deployment that serves the model of another one's folder, from when on, and why."""
     db.execute(_REPLACEMENTS)
     db.execute("CREATE INDEX replacements_deployment ON replacements (deployment_id, sequence)")
+
+
+@MIGRATIONS(name="m006_times")
+def _m006_times(db: Database) -> None:
+    """What the templates in a job's query and table stand for: the same whenever the job is scored."""
+    db.execute("ALTER TABLE jobs ADD COLUMN times TEXT")

@@ -122,9 +122,15 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
         "Changes a data store", (Answer(200, ref("Connection")),), (*_BODY, 404, 409), body=any_of_its_fields("DataStore")
     ),
     ("DELETE", "externalDataStores/{id}/"): Operation("Deletes a data store", (Answer(204),), (404,)),
-    ("POST", "externalDataStores/{id}/test/"): Operation("Refused: would test the connection", (), (404, 422)),
-    ("POST", "externalDataStores/{id}/schemas/"): Operation("Refused: would list the schemas", (), (404, 422)),
-    ("POST", "externalDataStores/{id}/tables/"): Operation("Refused: would list the tables", (), (404, 422)),
+    ("POST", "externalDataStores/{id}/test/"): Operation(
+        "Connects to a data store's database", (Answer(200, ref("Reached")),), (*_BODY, 404), body=ref("Access")
+    ),
+    ("POST", "externalDataStores/{id}/schemas/"): Operation(
+        "Lists the schemas of a data store's database", (Answer(200, ref("Schemas")),), (*_BODY, 404), body=ref("Access")
+    ),
+    ("POST", "externalDataStores/{id}/tables/"): Operation(
+        "Lists the tables of a data store's database", (Answer(200, ref("Tables")),), (*_BODY, 404), body=ref("Access")
+    ),
     ("GET", "externalDataStores/{id}/credentials/"): Operation(
         "Lists the credentials that a data store can be opened with",
         (Answer(200, page("Credential")),),

@@ -1,10 +1,10 @@
 """A job as the API shows it. The rule here: every field of the contract is there, null where nothing is known."""
 
-from pathlib import Path
 from typing import Any
 
 from reconciler.fingerprint import short_id
 from reconciler.service.job import Job
+from reconciler.service.places import shown_name
 from reconciler.service.status import has_ended
 
 
@@ -23,7 +23,7 @@ def job_resource(job: Job, self_link: str) -> dict[str, Any]:
         "monitoringBatchId": None,
         "hidden": job.hidden,
         "resultsDeleted": job.results_deleted,
-        "intakeDatasetDisplayName": Path(job.intake_path).name if job.intake_type == "fileSystem" else job.dataset_name,
+        "intakeDatasetDisplayName": job.dataset_name or shown_name(job.spec["intakeSettings"]),
         "logs": list(job.logs),
         "links": _links(job, self_link),
         "jobSpec": job.spec | {"redactedFields": []},

@@ -8,9 +8,11 @@ from pydantic.json_schema import models_json_schema
 
 from reconciler import settings
 from reconciler.api.schema import Deployment, Job, JobSpec
+from reconciler.credential import Secrets
+from reconciler.service.access import Access
 from reconciler.service.admission import SERVED
 from reconciler.service.connection import DataDriver, DataStore
-from reconciler.service.credential import Label, Secrets
+from reconciler.service.credential import Label
 from reconciler.service.datasets import CATEGORIES
 from reconciler.service.endpoints.datasets import Change
 from reconciler.service.replacement import ModelReplacement
@@ -33,6 +35,7 @@ _TRUTH: Schema = {"type": "boolean"}
 _TIME: Schema = {"type": "string", "format": "date-time"}
 _MAYBE_TEXT: Schema = {"type": ["string", "null"]}
 _MAYBE_TIME: Schema = {"type": ["string", "null"], "format": "date-time"}
+_TEXTS: Schema = {"type": "array", "items": _TEXT}
 _ID: Schema = {"type": "string", "minLength": 1}
 _ANY: Schema = {"type": "object"}
 ROWS: Schema = {"type": "string", "contentMediaType": "text/csv"}
@@ -91,6 +94,10 @@ _ANSWERS: dict[str, Schema] = {
         }
     ),
     "Connection": _object({"id": _ID, "type": _ID, "canonicalName": _ID, "creator": _ID, "updated": _TIME}),
+    "Reached": _object({"message": _TEXT}),
+    "Schemas": _object({"catalog": _MAYBE_TEXT, "schemas": _TEXTS}, catalogs={"type": ["array", "null"], "items": _TEXT}),
+    "Tables": _object({"catalog": _MAYBE_TEXT, "tables": {"type": "array", "items": ref("Table")}}),
+    "Table": _object({"name": _ID, "type": {"enum": ["TABLE", "VIEW"]}}, schema=_MAYBE_TEXT, catalog=_MAYBE_TEXT),
     "ChampionModelPackage": _object({"id": _ID, "modelId": _ID, "registeredModelId": _ID, "registeredModelVersion": _WHOLE, "name": _ID}),
 }
 
@@ -120,7 +127,11 @@ def _read() -> dict[str, Any]:
     """What pydantic reads: the requests here, and the answers that the API's client reads."""
     intakes = [settings.INTAKES[name] for name in SERVED["intakeSettings"]]
     outputs = [settings.OUTPUTS[name] for name in SERVED["outputSettings"]]
-    models: list[type[BaseModel]] = [JobSpec, Job, Deployment, DataStore, DataDriver, Schedule, Change, ModelReplacement, *intakes, *outputs]
+    models: list[type[BaseModel]] = [
+        *(JobSpec, Job, Deployment, DataStore, DataDriver, Access, Schedule, Change, ModelReplacement),
+        *intakes,
+        *outputs,
+    ]
     _, schemas = models_json_schema([(model, "validation") for model in models], by_alias=True, ref_template="#/components/schemas/{model}")
     found: dict[str, Any] = schemas["$defs"]
     for side, kinds in (("intakeSettings", intakes), ("outputSettings", outputs)):

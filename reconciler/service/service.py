@@ -11,15 +11,18 @@ from typing import Any
 
 from reconciler.api.schema import request_core
 from reconciler.engine.job import TOLERANCE, Progress, ScoringJob, Tally, Tolerance
+from reconciler.engine.place import Keys
 from reconciler.errors import ModelError, ServiceError
 from reconciler.fingerprint import value_digest
 from reconciler.identity import user
 from reconciler.service import admission, moment
 from reconciler.service.definition import Definition
-from reconciler.service.files import Files
+from reconciler.service.files import Files, remove
 from reconciler.service.job import AD_HOC, Caller, Job, Origin, new_job, uploaded
+from reconciler.service.keyring import Keyring
 from reconciler.service.listing import Selection
 from reconciler.service.lock import FolderLock
+from reconciler.service.places import Places, placed
 from reconciler.service.refusal import Refusal
 from reconciler.service.registry import LocalDeployment, Registry
 from reconciler.service.retention import Sweeper
@@ -55,12 +58,15 @@ class Service:
         upload_patience: timedelta = timedelta(minutes=10),
         schedules: bool = False,
         tolerance: Tolerance = TOLERANCE,
+        keys: Keys | None = None,
     ) -> None:
         """At most `workers` jobs are scored at once, of one deployment at most `jobs_per_deployment`; the others wait, oldest first.
 
         With `schedules`, enabled job definitions run by the clock.
 
         `tolerance` says how many rows of a job may fail before `abortOnError` ends it.
+
+        Credentials and data stores are looked up in `keys`, then among those that were made through the API.
 
         Files of jobs are kept for `retention`; an upload is at most `upload_limit` bytes, and may be silent for `upload_patience`.
         """
@@ -72,6 +78,7 @@ class Service:
         self._score = score
         self._retention = retention
         self._tolerance = tolerance
+        self._keys = keys
         self._limits = Limits(upload_limit, upload_patience)
         self._files = Files(storage)
         self._running: tuple[FolderLock, Store, Workers] | None = None
@@ -94,7 +101,8 @@ class Service:
             self.registry = self.registry.following(self._stores.replacements)
             undo.pop_all()
         self._sweeper = Sweeper(store, self._files, self.clock, self._retention)
-        workers = Workers(store, self._files, self.registry, self._score, self._count, self._sweeper.wake, self._tolerance)
+        places = Places(self._files, self.keyring)
+        workers = Workers(store, self._files, places, self.registry, self._score, self._count, self._sweeper.wake, self._tolerance)
         workers.start()
         self._sweeper.start()
         self._transfers = Transfers(store, self._files, workers.notify, self._limits)
@@ -125,6 +133,12 @@ class Service:
         self.stop()
 
     @property
+    def keyring(self) -> Keyring:
+        """What the ids in specs stand for."""
+        assert self._stores is not None, "a service that runs has its stores"
+        return Keyring(self._keys, self._stores.credentials, self._stores.data_stores)
+
+    @property
     def stores(self) -> Stores:
         self._parts()
         assert self._stores is not None, "a service that runs has its stores"
@@ -134,16 +148,17 @@ class Service:
         """The spec with the API's defaults, when it can become a job as things are. Raises Refusal."""
         spec = admission.accepted_spec(body, _CORES)
         admission.check_places(spec, self._storage)
+        admission.check_systems(spec, self.keyring)
         admission.scorable_deployment(spec, self.registry)
         admission.dataset_version(spec, self.stores.datasets)
         return spec
 
     def run_definition(self, definition_id: str, ip: str) -> Job:
         definition = self.stores.definitions.get(definition_id)
-        return self.submit(definition.content.spec, ip, None, Origin("Manual Run", definition.origin))
+        return self.submit(definition.content.spec, ip, None, Origin("Manual Run", definition.origin, definition.times(self.clock())))
 
     def run_scheduled(self, definition: Definition, key: str) -> Job:
-        return self.submit(definition.content.spec, "127.0.0.1", key, Origin("Scheduled Run", definition.origin))
+        return self.submit(definition.content.spec, "127.0.0.1", key, Origin("Scheduled Run", definition.origin, definition.times(self.clock())))
 
     def resubmit(self, job_id: str, ip: str) -> Job:
         """The same job again, over the same rows. Raises Refusal: 404, and 422 when the rows that were uploaded are not kept."""
@@ -160,11 +175,14 @@ class Service:
         known = store.submitted_with(key, request) if key else None
         if known:
             return known
+        admission.check_systems(spec, self.keyring)
         deployment = admission.scorable_deployment(spec, self.registry)
         dataset = admission.dataset_version(spec, self.stores.datasets)
         job = new_job(deployment.id, self._model_id(deployment), spec, Caller(user(), ip), self.clock(), origin)
         if dataset:
             job = replace(job, dataset_version_id=dataset.id, dataset_name=dataset.name)
+        admission.check_times(job)
+        job = placed(job, self.keyring)
         stored = store.add(job, request, key) if rows_of is None else self._with_rows(job, rows_of, lambda given: store.add(given, request, key))
         workers.notify()
         return stored
@@ -233,9 +251,12 @@ def _recovered(store: Store, files: Files) -> Store:
             if job.upload == "begun" and not job.is_multipart:
                 store.cut_upload(job.id, CUT_OFF)
         for job in store.with_status("RUNNING"):
-            if has_ended(store.recover(job.id).status):
-                files.output(job).unlink(missing_ok=True)
+            if has_ended(store.recover(job.id).status) and (output := files.output(job)):
+                output.unlink(missing_ok=True)
         files.prepare(store.with_files())
+        for job_id in files.noted():
+            if (noted := store.get(job_id)) is None or has_ended(noted.status):
+                remove(files.note(job_id))
     except BaseException:
         store.close()
         raise

@@ -12,6 +12,7 @@ from reconciler.service import moment
 from reconciler.service.database import Database
 from reconciler.service.job import Counts, Job
 from reconciler.service.listing import Selection
+from reconciler.service.places import shown_place
 from reconciler.service.refusal import Refusal
 from reconciler.service.status import Status, has_ended, is_lawful
 
@@ -81,8 +82,9 @@ class Store:
             if known:
                 return known
             if taken := connection.execute(_OPEN_AT, (job.output_place,)).fetchone():
-                sentence = f"job {taken['id']}, which has not ended, writes to {job.output_path}"
-                raise Refusal(422, sentence, {"outputSettings": {"path": sentence}})
+                field, name = shown_place(job.spec["outputSettings"])
+                sentence = f"job {taken['id']}, which has not ended, writes to {name}"
+                raise Refusal(422, sentence, {"outputSettings": {field: sentence}})
             row = jobs.as_row(job) | {"request": request, "idempotency_key": key}
             columns = ", ".join(row)
             connection.execute(f"INSERT INTO jobs ({columns}) VALUES ({', '.join(f':{name}' for name in row)})", row)
@@ -122,13 +124,16 @@ class Store:
             if job.upload != "whole" and not has_ended(job.status):
                 self._move(job, "ABORTED", reason)
 
-    def complete(self, job_id: str, counts: Counts, notes: Sequence[str] = ()) -> bool:
-        """False when the job was deleted at the last moment: then it has to be aborted instead. `notes` come before the last line of the log."""
+    def complete(self, job_id: str, counts: Counts, notes: Sequence[str] = (), *, is_final: bool = False) -> bool:
+        """False when the job was deleted at the last moment: then it has to be aborted instead. `notes` come before the last line of the log.
+
+        What `is_final` cannot be taken back: rows in a table of the user's. Then the job says what is true, though it was deleted.
+        """
         with self._immediate():
             job = self._known(job_id)
-            if not job.is_deleted:
+            if is_done := is_final or not job.is_deleted:
                 self._move(job, "COMPLETED", jobs.line("done", self._clock()), counts, notes)
-            return not job.is_deleted
+            return is_done
 
     def abort(self, job_id: str, counts: Counts, reason: str | None = None, notes: Sequence[str] = ()) -> None:
         with self._immediate():
@@ -147,7 +152,7 @@ class Store:
         """A job that ran when the process died: as `release`, but not for ever, since the job itself may be what kills the process."""
         with self._immediate():
             job = self._known(job_id)
-            if job.is_deleted:
+            if job.is_deleted and not job.is_staged:
                 return self._move(job, "ABORTED", jobs.line("aborted", self._clock()), job.counts)
             if not job.is_scoring:
                 return self._move(job, "INITIALIZING", jobs.line("requeued", self._clock()))
@@ -156,7 +161,10 @@ class Store:
             return self._move(job, "INITIALIZING", jobs.line("died", self._clock()))
 
     def delete(self, job_id: str, user: str) -> Job:
-        """A waiting job ends here; a running one is only marked, for its worker ends it when it has let go of the output."""
+        """A waiting job ends here; a running one is only marked, for its worker ends it when it has let go of the output.
+
+        So is one that ran before and may have left rows on their way to another system: when its turn comes, a worker removes them and ends it.
+        """
         with self._immediate() as connection:
             job = self._present(job_id)
             if has_ended(job.status):
@@ -166,7 +174,7 @@ class Store:
             logs = [*job.logs, jobs.line("deleted", self._clock(), user=user)]
             connection.execute("UPDATE jobs SET is_deleted = 1, logs = ? WHERE id = ?", (json.dumps(logs), job_id))
             marked = self._known(job_id)
-            return marked if job.is_scoring else self._move(marked, "ABORTED", jobs.line("aborted", self._clock()))
+            return marked if job.is_scoring or job.is_staged else self._move(marked, "ABORTED", jobs.line("aborted", self._clock()))
 
     def with_files(self) -> list[Job]:
         """The jobs for which files of ours are kept, or awaited."""

@@ -8,6 +8,7 @@ import logging
 import sqlite3
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +18,9 @@ from reconciler.api.schema import JobSpec
 from reconciler.disk import sync_folder
 from reconciler.engine.job import Progress, ScoringJob, Tally, Tolerance
 from reconciler.errors import Cancelled, ScoringError
-from reconciler.service.files import Files
-from reconciler.service.job import Counts, Job, failures
+from reconciler.service.files import Files, remove
+from reconciler.service.job import Counts, Job, failures, starts
+from reconciler.service.places import Places, secretless
 from reconciler.service.registry import Registry
 from reconciler.service.store import Store
 
@@ -58,10 +60,19 @@ class Run:
 
 class Workers:
     def __init__(
-        self, store: Store, files: Files, registry: Registry, score: Scorer, count: int, at_end: Callable[[], None], tolerance: Tolerance
+        self,
+        store: Store,
+        files: Files,
+        places: Places,
+        registry: Registry,
+        score: Scorer,
+        count: int,
+        at_end: Callable[[], None],
+        tolerance: Tolerance,
     ) -> None:
         self._store = store
         self._files = files
+        self._places = places
         self._registry = registry
         self._score = score
         self._at_end = at_end
@@ -117,30 +128,57 @@ class Workers:
     def _run(self, job: Job, run: Run) -> None:
         output = self._files.output(job)
         before = _signature(output)
+        scoring: ScoringJob | None = None
         try:
-            tally = self._score(self._scoring(job), report=run.report, is_cancelled=lambda: self._is_cancelled(job))
+            if job.is_deleted:
+                raise Cancelled("The job was aborted", "It was deleted before its turn came again.")
+            scoring = self._scoring(job)
+            tally = self._score(scoring, report=run.report, is_cancelled=lambda: self._is_cancelled(job))
         except Cancelled:
             reason = None
         except ScoringError as error:
-            reason = self._files.as_seen(job, _reason(error))
+            reason = secretless(self._files.as_seen(job, _reason(error)), scoring)
         except BaseException as error:  # a model's own code may even call sys.exit; the worker lives on
-            _LOG.exception("job %s", job.id)
-            reason = f"internal error: {type(error).__name__}: {error}"
+            _LOG.error("job %s\n%s", job.id, secretless(traceback.format_exc(), scoring))
+            reason = secretless(f"internal error: {type(error).__name__}: {error}", scoring)
         else:
-            sync_folder(output.parent)
+            if output:
+                sync_folder(output.parent)
             counts = run.counts_at_end(tally)
-            if self._insist(lambda: self._store.complete(job.id, counts, self._notes(job, run, counts))) is not False:
+            if self._insist(lambda: self._store.complete(job.id, counts, self._notes(job, run, counts), is_final=output is None)) is not False:
+                remove(self._files.note(job.id))
                 return
             reason = None
+        is_released = reason is None and self._stopping.is_set()
         _discard(output, before)
         if reason is None:
             _discard(self._files.rejects(job.id), None)
-        if reason is None and self._stopping.is_set():
+        if not is_released:
+            self._discard_staged(job)
+        if is_released:
             self._insist(lambda: self._store.release(job.id, run.counts))
         else:
             self._insist(lambda: self._store.abort(job.id, run.counts, reason, self._notes(job, run, run.counts) if reason else ()))
 
+    def _discard_staged(self, job: Job) -> None:
+        """What a former run, or one whose last step failed, has left in the output's system.
+
+        The note goes first: a process that dies in between then scores the job again, instead of bringing over rows that are gone.
+        """
+        note = self._files.note(job.id)
+        if not note.exists() and starts(job) < 2:
+            return
+        remove(note)
+        try:
+            self._places.discard(job)
+        except Exception as error:  # a network that is down: the job ends in any case
+            _LOG.warning(
+                "what job %s staged cannot be removed: %s", job.id, _reason(error) if isinstance(error, ScoringError) else type(error).__name__
+            )
+
     def _notes(self, job: Job, run: Run, counts: Counts) -> tuple[str, ...]:
+        if not self._files.rejects(job.id).exists():
+            return ()
         return failures(counts, run.progress.named if run.progress else (), self._files.place_of_rejects(job))
 
     def _is_cancelled(self, job: Job) -> bool:
@@ -155,10 +193,8 @@ class Workers:
         options = JobSpec.model_validate(job.spec)
         if sentence := self._registry.unpinned(deployment, options.pinned_model_id):
             raise ScoringError("The pinned model is not there", sentence)
-        files = self._files
-        return ScoringJob(
-            deployment.folder, files.intake(job), files.output(job), options, files.rejects(job.id), self._tolerance, deployment.is_trusted
-        )
+        intake, output = self._places.intake(job), self._places.output(job)
+        return ScoringJob(deployment.folder, intake, output, options, self._files.rejects(job.id), self._tolerance, deployment.is_trusted)
 
     def _insist(self, write: Callable[[], Answer]) -> Answer | None:
         """Write until it succeeds, or the service stops: on a full disk a job waits rather than be lost; None when it gave up."""
@@ -175,7 +211,9 @@ def _reason(error: ScoringError) -> str:
     return (f"{error.summary}: {error.detail}" if error.detail else error.summary) or type(error).__name__
 
 
-def _signature(path: Path) -> Signature:
+def _signature(path: Path | None) -> Signature:
+    if path is None:
+        return None
     try:
         found = path.stat()
     except OSError:
@@ -183,9 +221,9 @@ def _signature(path: Path) -> Signature:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _discard(path: Path, before: Signature) -> None:
+def _discard(path: Path | None, before: Signature) -> None:
     """Removes what this run has written; a file it never touched is an earlier result and stays."""
-    if _signature(path) != before:
+    if path and _signature(path) != before:
         try:
             path.unlink(missing_ok=True)
         except OSError:

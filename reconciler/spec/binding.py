@@ -8,13 +8,24 @@ from reconciler.spec.document import SECRET_SECTIONS
 from reconciler.spec.endpoint import KEYS, Wrong, endpoint_settings
 from reconciler.spec.expression import Scope, fill
 from reconciler.spec.location import Root
-from reconciler.spec.problem import Problems, did_you_mean
+from reconciler.spec.problem import Problems, Spot, did_you_mean
+from reconciler.spec.secret import credential_fields, store_fields
 from reconciler.spec.section import Entry, Sections
 
 LOCAL = "local"
 
 # An id stands in the path of a request.
 _ID = re.compile(r"\w[\w.-]*")
+
+# What a name is bound to where there is no endpoint that knows an id.
+_LOCALLY = {
+    "deployments": "a model's folder, or {model: the folder, trust: true or false}",
+    "credentials": "what it holds, {type: s3, …}, each secret named by ${env.NAME} or {file: path}",
+    "data_stores": "what it holds, {jdbc_url: jdbc:postgresql://host/database}",
+    "datasets": "the path of a file (a text)",
+}
+
+_OPENERS = frozenset({"credentials", "data_stores"})
 
 _WORDS = {"deployments": "deployment", "credentials": "credential", "data_stores": "data store", "datasets": "dataset"}
 
@@ -53,12 +64,12 @@ class Workspace:
         self._bound = {section: self._bindings(section) for section in _WORDS}
 
     def resolve(self, section: str, name: str) -> str:
-        """The id or folder that `name` is bound to; a binding that is a mapping is looked up by the name itself."""
+        """The id, folder or file that `name` is bound to; where there is no endpoint, a credential and a data store have no other id than it."""
         if name in self._bound[section]:
             bound = self._bound[section][name]
             if isinstance(bound, dict) and section == "deployments":
                 return str(bound["model"])
-            return bound if isinstance(bound, str) else name
+            return bound if isinstance(bound, str) else str(bound["id"])
         word = _WORDS[section]
         if name not in self._entries[section]:
             raise Unbound(f"Unknown {word}", f'No {word} "{name}" is declared.{did_you_mean(name, self._entries[section], word)}')
@@ -66,6 +77,27 @@ class Workspace:
         bound_in = ", ".join(entry.value) if isinstance(entry.value, dict) and entry.value else "no workspace"
         detail = f'The {word} "{name}" ({entry.spot.where}) is bound in {bound_in}, not in "{self.name}". Add: {self.name}: …'
         raise Unbound(f"Unbound {word}", detail)
+
+    def resolve_id(self, section: str, id: str) -> str:
+        """The same of an id. Where no endpoint knows it, it may be a name."""
+        if self.endpoint is not None or id in self._bound[section]:
+            return id if self.endpoint is not None else self.resolve(section, id)
+        word = _WORDS[section]
+        key, example = word.replace(" ", "_"), "data/rows.csv" if section == "datasets" else "{…}"
+        detail = (
+            f'The workspace "{self.name}" has no endpoint that knows the {word} {id}. '
+            f"Give it a name, {section}: {{NAME: {{{self.name}: {example}}}}}, and write {key}: NAME."
+        )
+        raise Unbound(f"Unknown {word}", detail)
+
+    def openers(self) -> dict[str, dict[str, Any]]:
+        """What there is here to open systems with, by section and by id: the name, and the fields with their secrets as references."""
+        found: dict[str, dict[str, Any]] = {"credentials": {}, "data_stores": {}}
+        for section, by_id in found.items():
+            for name, bound in self._bound[section].items():
+                if isinstance(bound, dict) and bound["fields"]:
+                    by_id[bound["id"]] = {"name": name, "fields": bound["fields"]}
+        return found
 
     def deployments(self) -> dict[str, str]:
         """Every deployment bound here; for the embedded service, the model's folder."""
@@ -133,19 +165,42 @@ class Workspace:
         if workspace not in self._names:
             detail = f'No workspace "{workspace}" is declared.{did_you_mean(workspace, self._names, "workspace")}'
             self._problems.add(spot, "Unknown workspace", detail, is_key=True)
-        keeps_env = section in SECRET_SECTIONS
-        value = fill(value, Scope(self._variables, keeps_env=keeps_env), spot, self._problems)
+        before = self._problems.told
+        value = fill(value, Scope(self._variables, keeps_env=section in SECRET_SECTIONS), spot, self._problems)
+        if self._problems.told > before or workspace not in self._names:
+            return ""
         if type(value) is int:
             value = str(value)  # an id of digits only
-        is_lawful = (isinstance(value, str) and value != "") or (isinstance(value, dict) and (section != "deployments" or _is_model(value)))
-        if workspace in self._endpoints and is_lawful and not (isinstance(value, str) and _ID.fullmatch(value)):
-            detail = f'The workspace "{workspace}" has an endpoint, which knows a {_WORDS[section]} by its id: write {workspace}: the id.'
+        if workspace in self._endpoints:
+            return self._at_endpoint(section, workspace, value, spot)
+        return self._here(section, entry.name, value, spot)
+
+    def _at_endpoint(self, section: str, workspace: str, value: Any, spot: Spot) -> Any:
+        """An id; of what opens a system also a mapping with `id`, and with what plan is to look with."""
+        body: dict[str, Any] = dict(value) if isinstance(value, dict) and section in _OPENERS else {}
+        id = str(number) if type(number := body.pop("id", None)) is int else number
+        known = id if section in _OPENERS and isinstance(value, dict) else value
+        if not (isinstance(known, str) and _ID.fullmatch(known)):
+            detail = f'The workspace "{workspace}" has an endpoint, which knows a {_WORDS[section]} by its id: write {workspace}: the id'
+            detail += ", or {id: the id, …} with what plan looks at its content with." if section in _OPENERS else "."
             self._problems.add(spot, f"Invalid {_WORDS[section]}", detail, is_key=True)
             return ""
-        if not is_lawful:
-            allowed = (
-                "an id, a model's folder, or {model: the folder, trust: true or false}" if section == "deployments" else "an id (a text) or a mapping"
-            )
-            self._problems.add(spot, f"Invalid {_WORDS[section]}", f"It must be bound to {allowed}.", is_key=keeps_env)
-            return ""
-        return value
+        return {"id": known, "fields": self._fields(section, body, spot)} if body else known
+
+    def _here(self, section: str, name: str, value: Any, spot: Spot) -> Any:
+        """A folder, a file, or what opens a system."""
+        is_text = isinstance(value, str) and value != "" and "\0" not in value
+        if section in _OPENERS and isinstance(value, dict):
+            return {"id": name, "fields": self._fields(section, value, spot)}
+        if section == "datasets" and is_text and not value.endswith("/"):
+            return self._root.relative(value)
+        if section == "deployments" and (is_text or (isinstance(value, dict) and _is_model(value))):
+            return value
+        allowed = f"an id, {_LOCALLY[section]}" if section == "deployments" else _LOCALLY[section]
+        self._problems.add(spot, f"Invalid {_WORDS[section]}", f"It must be bound to {allowed}.", is_key=section in _OPENERS)
+        return ""
+
+    def _fields(self, section: str, body: dict[str, Any], spot: Spot) -> dict[str, Any]:
+        if section == "credentials":
+            return credential_fields(body, spot, self._root, self._problems)
+        return store_fields(body, spot, self._problems)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from reconciler.options import Strict
 from reconciler.settings import SYNONYMS, broken_rules
 from reconciler.spec.binding import Unbound
-from reconciler.spec.model import INTAKES, OUTPUTS, names_of
+from reconciler.spec.model import INTAKES, NAMES, OUTPUTS, names_of
 from reconciler.spec.problem import Problems, Spot, did_you_mean
 from reconciler.spec.wording import sentence_of, shown, wrongs
 
@@ -23,6 +23,7 @@ class Reader:
     """What a block is read with: how names are resolved, and which types run here (None: all)."""
 
     resolve: Callable[[str, str], str]
+    resolve_id: Callable[[str, str], str]
     types: frozenset[str] | None
     problems: Problems
 
@@ -69,9 +70,21 @@ class Reader:
             if key in names:
                 self._add_id(result, block, key, names[key], kind, spot)
             elif value is not None:
-                result[key] = value
+                result[key] = self._id(key, value, block, kind, spot)
         result["type"] = SYNONYMS.get(block["type"], block["type"])
         return result
+
+    def _id(self, key: str, value: Any, block: dict[str, Any], kind: type[Strict], spot: Spot) -> Any:
+        """A value that is an id, as this workspace has it; every other one as it is, and so is an id beside its name, which is told."""
+        meanings = [meaning for meaning in NAMES.values() if meaning[0] in kind.model_fields and key in _spellings(kind, meaning[0])]
+        if not meanings or type(value) not in (str, int) or any(_NAMES[kind].get(other) == meanings[0] for other in block):
+            return value
+        section = meanings[0][1]
+        try:
+            return self.resolve_id(section, str(value))
+        except Unbound as error:
+            self.problems.add(spot / key, error.summary, str(error))
+            return value
 
     def _add_id(self, result: dict[str, Any], block: dict[str, Any], key: str, meaning: tuple[str, str], kind: type[Strict], spot: Spot) -> None:
         target, section = meaning

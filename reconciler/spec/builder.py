@@ -1,6 +1,7 @@
 """Jobs to instances. The rule here: what a for_each does not vary is validated once for all of its instances."""
 
 import json
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +18,7 @@ from reconciler.spec.expression import BadExpression, Each, Scope, fill, has_exp
 from reconciler.spec.instance import Instance, address_of, spec_digest
 from reconciler.spec.job import DEPENDENCY, Job
 from reconciler.spec.location import Root
-from reconciler.spec.model import TARGETS
+from reconciler.spec.model import PATH, TARGETS
 from reconciler.spec.problem import Problems, did_you_mean
 from reconciler.spec.wording import sentence_of, shown, wrongs
 
@@ -42,6 +43,7 @@ class _Body(_Part):
     metadata: dict[str, Any]
     intake_version: str | None
     on_unknown: Literal["keep", "rerun"]
+    probe: str | None
 
 
 class Builder:
@@ -60,7 +62,7 @@ class Builder:
         self._jobs, self._workspace, self._variables, self._root, self._problems = jobs, workspace, variables, root, problems
         # What the embedded service cannot do is no matter where there is an endpoint.
         self._refusals = refusals if workspace.endpoint is None else None
-        self._reader = Reader(workspace.resolve, types if workspace.endpoint is None else None, problems)
+        self._reader = Reader(workspace.resolve, workspace.resolve_id, types if workspace.endpoint is None else None, problems)
         self._outputs: dict[str, str | None] = {}
 
     def instances(self, job: Job) -> Iterator[Instance]:
@@ -80,10 +82,8 @@ class Builder:
     def _instance(self, job: Job, address: str, body: _Body, intake: _Part, output: _Part) -> Instance:
         spec = {**body.target, "intake": intake.wire, "output": output.wire, "options": body.wire}
         output_file = output.wire["path"] if output.wire["type"] == "localFile" else None
-        self._outputs[address] = output_file
-        if body.intake_version is not None and intake.wire["type"] in _LOOKED_AT:
-            detail = f"What a {intake.wire['type']} intake holds is looked at. Remove intake_version; it is for an intake that cannot be looked at."
-            self._problems.add(job.spot_of("intake_version"), "Needless key", detail, is_key=True, address=address)
+        self._outputs[address] = output.wire.get("url") if output_file is None else output_file
+        self._check_fingerprint(job, body, intake.wire["type"], address)
         return Instance(
             address=address,
             deployment=body.deployment,
@@ -97,7 +97,20 @@ class Builder:
             digest=spec_digest(spec),
             intake_version=body.intake_version,
             on_unknown=body.on_unknown,
+            probe=body.probe,
         )
+
+    def _check_fingerprint(self, job: Job, body: _Body, kind: str, address: str) -> None:
+        """That what the job says of its intake's version can count."""
+        needless: tuple[str, str] | None = None
+        if body.intake_version is not None and kind in _LOOKED_AT:
+            needless = "intake_version", f"What a {kind} intake holds is always looked at. Remove intake_version."
+        elif body.probe is not None and kind not in _PROBED:
+            needless = "probe", f"A probe is a query, for an intake of type {', '.join(_PROBED)}. This one is a {kind} intake: remove it."
+        elif body.probe is not None and body.intake_version is not None:
+            needless = "probe", "intake_version says which version of its rows an intake has, so nothing is looked at. Keep one of the two."
+        if needless:
+            self._problems.add(job.spot_of(needless[0]), "Needless key", needless[1], is_key=True, address=address)
 
     def _body(self, job: Job, raw: dict[str, Any], each: Each | None, address: str) -> _Body | None:
         uses: set[str] = set()
@@ -111,7 +124,7 @@ class Builder:
         if parsed is None or self._problems.told > before:
             return None
         options, on_unknown = parsed.option_settings(), parsed.on_unknown or "keep"
-        return _Body(options, tuple(sorted(uses)), deployment, target, parsed.metadata(), parsed.intake_version, on_unknown)
+        return _Body(options, tuple(sorted(uses)), deployment, target, parsed.metadata(), parsed.intake_version, on_unknown, parsed.probe)
 
     def _filled(self, job: Job, raw: dict[str, Any], scope: Scope) -> dict[str, Any]:
         """Every key whose expressions could be filled in; of the others no more is told than that."""
@@ -178,10 +191,24 @@ class Builder:
             self._problems.add(spot, "Invalid value", f"{side} must be a mapping; found {shown(block)}.")
             return None
         settings = self._reader.settings(block, side, spot, address) if self._problems.told == before else None
-        return None if settings is None else _Part(self._wire(settings), tuple(sorted(uses)))
+        if settings is None or (wire := self._wire(settings, side, job, block)) is None:
+            return None
+        return _Part(wire, tuple(sorted(uses)))
 
-    def _wire(self, settings: Strict) -> dict[str, Any]:
+    def _wire(self, settings: Strict, side: str, job: Job, block: dict[str, Any]) -> dict[str, Any] | None:
+        """The settings as the scorer sees them. Where there is no endpoint, a dataset and a path are files of this disk."""
         wire = settings.wire()
+        if self._workspace.endpoint is None and wire["type"] in ("dataset", "fileSystem"):
+            if wire.get("datasetVersionId"):
+                detail = f'In the workspace "{self._workspace.name}" a dataset is a file, which has no versions. Remove it.'
+                key = "dataset_version_id" if "dataset_version_id" in block else "datasetVersionId"
+                self._problems.add(job.spot_of(side) / key, "Needless key", detail, is_key=True)
+                return None
+            path = wire["datasetId"] if wire["type"] == "dataset" else wire["path"]
+            if not re.fullmatch(PATH, path):
+                self._problems.add(job.spot_of(side) / "path", "Invalid value", "path must be the path of a file: not empty, not ending in /.")
+                return None
+            wire = {"type": "localFile", "file" if side == "intake_settings" else "path": path}
         if wire["type"] == "localFile":
             key = "file" if "file" in wire else "path"
             wire[key] = self._root.relative(wire[key])
@@ -221,13 +248,15 @@ class Builder:
         # A job that could not be built has told why; its address keeps the place of its output, so that nothing is told twice.
         output = self._outputs.get(address, address)
         if output is None:
-            detail = f"The output of {address} is not a local file, so it has no path. Use depends_on to wait for it."
+            detail = f"The output of {address} is a table, which is neither a file nor a url. Use depends_on to wait for it."
             raise BadExpression("Invalid expression", detail)
         return output
 
 
 # Types of intake whose content has a fingerprint of its own.
 _LOOKED_AT = ("localFile", "dataset")
+# Types of intake that a query can be put to.
+_PROBED = ("jdbc", "snowflake", "synapse", "bigquery")
 
 _TARGET_KEYS = {"deployment_id": "deployment", "model_id": "modelId", "model_package_id": "modelPackageId"}
 

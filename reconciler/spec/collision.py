@@ -44,7 +44,9 @@ def _check_intakes(
 
 def _advice(writer: Instance) -> str:
     said = f"This is written by {writer.address}, and nothing says that it comes first."
-    return f"{said} Write ${{{writer.address}.output}} here." if writer.output_file else f"{said} Add depends_on: ['{writer.address}']."
+    if writer.output_file is not None or "url" in writer.spec["output"]:
+        return f"{said} Write ${{{writer.address}.output}} here."
+    return f"{said} Add depends_on: ['{writer.address}']."
 
 
 def _spot(jobs: Mapping[str, Job], instance: Instance, side: str) -> Spot:

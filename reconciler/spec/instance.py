@@ -26,6 +26,7 @@ class Instance:
     digest: str
     intake_version: str | None = None
     on_unknown: Literal["keep", "rerun"] = "keep"
+    probe: str | None = None  # a query whose rows tell whether the intake's have changed
 
 
 def address_of(job: str, key: str | None) -> str:

@@ -1,7 +1,7 @@
 """Everything under specs/ to the instances of one workspace. The rule here: all problems at once, or a configuration without any."""
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -33,6 +33,7 @@ class Configuration:
     instances: tuple[Instance, ...]
     deployments: dict[str, str]
     trusted: frozenset[str] = frozenset()  # the deployments' folders whose code may run
+    openers: Mapping[str, dict[str, Any]] = field(default_factory=dict)  # credentials and data stores by id, their secrets as references
 
 
 class Given(NamedTuple):
@@ -91,4 +92,4 @@ def _configured(
     instances = sorted(built, key=lambda instance: instance.address)
     check_collisions(instances, jobs, [document.file for document in documents], place, problems)
     problems.raise_if_any()
-    return Configuration(name, workspace.endpoint, tuple(instances), workspace.deployments(), workspace.trusted())
+    return Configuration(name, workspace.endpoint, tuple(instances), workspace.deployments(), workspace.trusted(), workspace.openers())

@@ -9,7 +9,8 @@ from reconciler import settings
 from reconciler.duration import seconds
 from reconciler.options import Id, Options, Strict
 
-FilePath = Annotated[str, Field(pattern=r"^[^\x00]*[^\x00/]$")]
+PATH = r"^[^\x00]*[^\x00/]$"
+FilePath = Annotated[str, Field(pattern=PATH)]
 
 
 def _duration(value: Any) -> Any:
@@ -71,7 +72,13 @@ class Job(Options):
     on_unknown: Literal["keep", "rerun"] | None = Field(
         None, description="Where the intake cannot be looked at: keep the delivered run (the default), or rerun with every apply."
     )
-    intake_version: Id | None = Field(None, description="Your own word for the version of an intake that cannot be looked at; a new word reruns.")
+    intake_version: Id | None = Field(
+        None, description="Your own word for the version of an intake; it is then not looked at, and a new word reruns."
+    )
+    probe: Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="A query whose rows tell whether a table has changed (jdbc, snowflake, synapse, bigquery).",
+    )
     intake_settings: dict[str, Any] = Field(description="Where the rows come from.")
     output_settings: dict[str, Any] = Field(description="Where the scores go.")
 

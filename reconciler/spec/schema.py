@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic.alias_generators import to_camel
 
+from reconciler.credential import KINDS, OPEN, TYPES
 from reconciler.options import Strict
 from reconciler.settings import SYNONYMS
 from reconciler.spec import model
@@ -21,6 +22,19 @@ _NULL: Schema = {"type": "null"}
 _SECONDS: Schema = {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": r"[1-9]"}, {"type": "null"}]}
 _TEXT: Schema = {"type": "string", "minLength": 1}
 _NAME: Schema = {"pattern": "^[A-Za-z_\u0080-\uffff][A-Za-z0-9_\u0080-\uffff-]*$"}
+
+# A secret, by the name of what holds it.
+_FILE: Schema = {
+    "type": "object",
+    "properties": {"file": {**_TEXT, "description": "A file that holds the value; a relative path starts at the folder that holds specs/."}},
+    "required": ["file"],
+    "additionalProperties": False,
+}
+_REFERENCE: Schema = {
+    "description": "A secret: ${env.NAME}, or {file: path}.",
+    "anyOf": [{"type": "string", "pattern": r"^\$\{\s*env\.[\w-]+\s*\}$"}, _FILE],
+}
+_FIELD: Schema = {"anyOf": [_TEXT, {"type": "integer"}, {"type": "array", "items": _TEXT}, _FILE]}
 
 _MODEL: Schema = {
     "type": "object",
@@ -80,9 +94,41 @@ def _section(section: str, entry: Schema, definitions: Schema) -> Schema:
 
 
 def _bindings(section: str) -> Schema:
-    id_or_text: Schema = {"anyOf": [_TEXT, {"type": "integer"}, _NULL]}
-    id_or_text["anyOf"].append(_MODEL if section == "deployments" else {"type": "object"})
-    return {"type": "object", "additionalProperties": id_or_text}
+    mapping = {"deployments": _MODEL, "credentials": _credential(), "data_stores": _data_store()}.get(section)
+    bound: Schema = {"anyOf": [_TEXT, {"type": "integer"}, _NULL, *([mapping] if mapping else [])]}
+    return {"type": "object", "additionalProperties": bound}
+
+
+def _credential() -> Schema:
+    """Of every type at once; which fields go together is left to the loader."""
+    fields = {name: _FIELD if name in OPEN else _REFERENCE for kind in KINDS.values() for name in kind.model_fields}
+    del fields["credential_type"], fields["config_id"]
+    kind: Schema = {"anyOf": [{"enum": list(TYPES)}, _EXPRESSION], "description": "What it holds."}
+    spelled: Schema = {spelling: {"anyOf": [schema, _NULL]} for name, schema in fields.items() for spelling in _spellings(name)}
+    return _mapping({"type": kind, "credential_type": kind, "credentialType": kind, **spelled})
+
+
+def _data_store() -> Schema:
+    url: Schema = {"type": ["string", "null"], "pattern": r"^(jdbc:|\$\{)", "description": "Without a password: that is a credential's."}
+    value: Schema = {"type": ["string", "number", "boolean"]}
+    parameter: Schema = {
+        "type": "object",
+        "properties": {"id": _TEXT, "name": _TEXT, "value": value},
+        "anyOf": [{"required": ["id"]}, {"required": ["name"]}],
+        "required": ["value"],
+        "additionalProperties": False,
+    }
+    fields: Schema = {
+        "description": "What a native driver is opened with.",
+        "anyOf": [{"type": "object", "additionalProperties": value}, {"type": "array", "items": parameter}, _NULL],
+    }
+    return _mapping({"jdbc_url": url, "jdbcUrl": url, "fields": fields})
+
+
+def _mapping(properties: Schema) -> Schema:
+    about = "The id, where there is an endpoint; the rest is then what plan looks at content with."
+    id: Schema = {"anyOf": [_TEXT, {"type": "integer"}], "description": about}
+    return {"type": "object", "properties": {"id": id, **properties}, "additionalProperties": False}
 
 
 _ENTRIES: dict[str, Schema] = {

@@ -17,6 +17,9 @@ _TONES = {Action.SUBMIT: "green", Action.RERUN: "red", Action.RESUME: "cyan", Ac
 _BLOCKS = {"intake": "intake_settings", "output": "output_settings"}
 # Mappings whose keys are the user's own, not names of ours to respell.
 _USERS_KEYS = frozenset({"columnNamesRemapping", "headers"})
+# As much is told of what has changed at a place, and of each value.
+_FACTS = 3
+_FACT_LENGTH = 60
 
 
 def no_changes_text(plan: Plan, paint: Paint) -> str:
@@ -89,16 +92,38 @@ def reason_text(reason: Reason, change: Change) -> str:
         Reason.INTERRUPTED: change.open_run and f"run {change.open_run}",
     }
     thing = about.get(reason)
-    return f"{reason}: {shown(thing)}" if thing else str(reason)
+    how = _changed_facts(change) if reason is Reason.INTAKE_CHANGED else ""
+    return (f"{reason}: {shown(thing)}" if thing else str(reason)) + (f" ({shown(how)})" if how else "")
 
 
 def intake_name(change: Change) -> str | None:
-    """The file, or what else names the rows where an endpoint reads them."""
+    """The file, or what else names the rows."""
     if change.intake_file is not None or change.after is None:
         return change.intake_file
     intake = change.after.spec["intake"]
-    named = next((str(intake[key]) for key in ("datasetId", "url", "table", "path") if key in intake), "")
+    named = next((str(intake[key]) for key in ("datasetId", "url", "path") if key in intake), "")
+    named = named or ".".join(str(intake[part]) for part in ("catalog", "schema", "dataset", "table") if intake.get(part))
+    named = named or " ".join(intake.get("query", "").split())[:_FACT_LENGTH]
     return f"{intake['type']} {named}".rstrip()
+
+
+def _changed_facts(change: Change) -> str:
+    """What of an intake that is no file has changed, as far as both sides are known: the first few facts, old and new."""
+    old, new = (side and side.facts for side in (change.before, change.after))
+    if not old or not new:
+        return ""
+    before, after = dict(leaves(old)), dict(leaves(new))
+    changed = sorted(path for path in before.keys() | after.keys() if before.get(path, MISSING) != after.get(path, MISSING))
+    told = [path for path in changed if path != ("digest",)] or changed
+    facts = [f"{'.'.join(path)} {_fact(before.get(path, MISSING))} → {_fact(after.get(path, MISSING))}" for path in told[:_FACTS]]
+    return ", ".join(facts) + (f", and {len(told) - _FACTS} more" if len(told) > _FACTS else "")
+
+
+def _fact(value: Any) -> str:
+    if value is MISSING:
+        return "nothing"
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _FACT_LENGTH else f"{text[:_FACT_LENGTH]}…"
 
 
 def _changed_names(change: Change) -> str:

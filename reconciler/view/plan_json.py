@@ -49,6 +49,7 @@ def change_document(change: Change) -> dict[str, Any]:
         "file": change.file,
         "line": change.line,
         "fingerprint": {"before": _fingerprint(change.before), "after": _fingerprint(change.after)},
+        **_facts(change),
         "change": {
             "actions": _ACTIONS[change.action],
             "before": before,
@@ -60,6 +61,12 @@ def change_document(change: Change) -> dict[str, Any]:
 
 def _side(name: str, value: Any) -> dict[str, Any]:
     return {} if value is MISSING else {name: value}
+
+
+def _facts(change: Change) -> dict[str, Any]:
+    """Behind the digests of an intake that is no file; `before` are those that the current run has recorded."""
+    before, after = (side and side.facts for side in (change.before, change.after))
+    return {"intake_facts": {"before": before, "after": after}} if before or after else {}
 
 
 def _fingerprint(side: Side | None) -> dict[str, str | None] | None:

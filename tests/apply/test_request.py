@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from reconciler.api.schema import Job, echoed_spec, spec_problems
-from reconciler.apply.request import embedded_body, is_job_of
+from reconciler.apply.request import embedded_body, is_job_of, output_place
 
 SPEC = {
     "deployment": "models/wine",
@@ -40,6 +40,27 @@ def test_body_is_lawful() -> None:
 def test_absolute_intake_stays_where_it_is() -> None:
     spec = {**SPEC, "intake": {"type": "localFile", "file": "/data/wine.csv"}}
     assert embedded_body(spec, "65f0" * 6, ROOT, STAGING)["intakeSettings"]["path"] == "/data/wine.csv"
+
+
+def test_places_of_other_systems_are_sent_as_they_are() -> None:
+    lake = {"type": "s3", "url": "s3://b/k", "credentialId": "lake"}
+    down = embedded_body({**SPEC, "intake": lake}, "65f0" * 6, ROOT, STAGING)
+    assert (down["intakeSettings"], down["outputSettings"]) == (lake, BODY["outputSettings"])
+    up = embedded_body({**SPEC, "output": lake}, "65f0" * 6, ROOT, STAGING)
+    assert (up["intakeSettings"], up["outputSettings"]) == (BODY["intakeSettings"], lake)
+
+
+@pytest.mark.parametrize(
+    ("output", "place"),
+    [
+        ({"type": "localFile", "path": "out/a.csv"}, "out/a.csv"),
+        ({"type": "s3", "url": "s3://b/k", "credentialId": "lake"}, "s3://b/k"),
+        ({"type": "jdbc", "dataStoreId": "crm", "schema": "public", "table": "t"}, "jdbc:public.t"),
+        ({"type": "bigquery", "dataset": "d", "table": "t", "bucket": "b"}, "bigquery:d.t"),
+    ],
+)
+def test_output_s_place_is_one_text(output: dict[str, Any], place: str) -> None:
+    assert output_place({"output": output}) == place
 
 
 def test_spec_without_options_needs_none() -> None:

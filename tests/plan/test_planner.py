@@ -8,7 +8,7 @@ import pytest
 from reconciler.fingerprint import value_digest
 from reconciler.plan.action import Action, Reason
 from reconciler.plan.planner import Decision, Observed, Wanted, decide
-from reconciler.plan.remote import Remote, remote_of
+from reconciler.plan.remote import Remote, place_of, remote_of, remote_of_local
 from reconciler.state.record import Facts, Recorded
 
 DELIVERED = Facts("good", "delivered", "spec", "intake", "model", "out/a.csv", "output")
@@ -247,3 +247,45 @@ def test_an_intake_version_is_all_that_is_known_of_an_intake() -> None:
     first, second = remote_of(spec, "1", "rerun"), remote_of(spec, "2", "rerun")
     assert (first.on_unknown, first.intake_digest) == (None, value_digest({"intakeVersion": "1"}))
     assert first.intake_digest != second.intake_digest
+
+
+S3 = {"type": "s3", "url": "u", "credentialId": "c"}
+JDBC = {"type": "jdbc", "dataStoreId": "w", "credentialId": "c", "table": "t"}
+
+
+@pytest.mark.parametrize(
+    ("intake", "known", "is_looked_at"),
+    [
+        pytest.param(S3, {"credentials": ["c"]}, True, id="a credential that is known"),
+        pytest.param(S3, {"credentials": ["d"]}, False, id="a credential that is only an id"),
+        pytest.param({"type": "s3", "url": "u"}, {"credentials": ["c"]}, False, id="none named"),
+        pytest.param({"type": "http", "url": "u"}, {}, True, id="a web server"),
+        pytest.param(JDBC, {"credentials": ["c"], "data_stores": ["w"]}, True, id="a data store with its credential"),
+        pytest.param(JDBC, {"credentials": ["c"]}, False, id="a data store that is only an id"),
+        pytest.param({"type": "dss", "projectId": "p"}, {}, False, id="what has no room here"),
+    ],
+)
+def test_place_of_an_endpoint_is_looked_at_with_what_is_known(intake: dict[str, Any], known: dict[str, list[str]], is_looked_at: bool) -> None:
+    spec = {"deployment": "d", "intake": intake, "output": {"type": "localFile"}, "options": {}}
+    openers = {section: {key: {"name": "n"} for key in known.get(section, [])} for section in ("credentials", "data_stores")}
+    remote = remote_of(spec, None, "keep", None, openers)
+    assert (remote.place, remote.on_unknown) == (place_of(intake, None) if is_looked_at else None, "keep")
+    assert remote_of(spec, "1", "keep", None, openers).place is None
+
+
+def test_local_place_is_looked_at_unless_its_version_is_told() -> None:
+    spec = {"deployment": "d", "intake": JDBC, "output": {"type": "localFile"}, "options": {}}
+    assert remote_of_local(spec, None, "rerun", "select 1") == Remote(
+        on_unknown="rerun", reads="['w', None, None, None, 't']", place=place_of(JDBC, "select 1")
+    )
+    assert remote_of_local(spec, "1", "rerun") == Remote(intake_digest=value_digest({"intakeVersion": "1"}), reads="['w', None, None, None, 't']")
+    assert remote_of_local({**spec, "intake": {"type": "localFile", "file": "a"}}, None, "keep") is None
+
+
+def test_local_job_reruns_with_the_one_that_writes_its_place() -> None:
+    remotes = {"job.a": Remote(writes="s3://b/k"), "job.c": Remote(reads="s3://b/k")}
+    first, other = instance("a")._replace(output_file=None), instance("b")
+    second = instance("c", "a")._replace(intake_file=None)
+    seen = {**world("a", "b", "c"), "job.a": Observed("intake", "model-2", "output")}
+    decided = {decision.address: decision.reasons for decision in decide([second, other, first], delivered("a", "b", "c"), seen, (), remotes)}
+    assert decided == {"job.a": (Reason.MODEL_REPLACED,), "job.b": (), "job.c": (Reason.UPSTREAM_RERUNS,)}

@@ -53,9 +53,10 @@ class Azurite:
 
         return AzureStore(container, account_name=self.account, account_key=self.key, endpoint=self.url, client_options={"allow_http": True})
 
-    def bucket(self, name: str) -> "AzureStore":
+    def bucket(self, name: str, is_public: bool = False) -> "AzureStore":
         """A new container."""
-        made = urllib.request.Request(f"{self.url}/{name}?restype=container&{self.sas()}", method="PUT", headers={"Content-Length": "0"})
+        headers = {"Content-Length": "0"} | ({"x-ms-blob-public-access": "container"} if is_public else {})
+        made = urllib.request.Request(f"{self.url}/{name}?restype=container&{self.sas()}", method="PUT", headers=headers)
         with urllib.request.urlopen(made, timeout=30):
             return self.store(name)
 

@@ -1,5 +1,6 @@
 """The object stores, for tests that hold for all of them. The rule here: whatever a test puts or sees goes by the store's own client, not by ours."""
 
+import traceback
 import urllib.parse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,7 @@ from servers.seaweed import Seaweed
 from servers.wire import Wire
 
 from reconciler.engine.place import Place
+from reconciler.errors import ScoringError
 from reconciler.settings import INTAKES, OUTPUTS
 
 
@@ -84,3 +86,11 @@ def _obstore_cloud(type: str, server: str, root: str, store: Any, credential: Ma
         credential,
         settings,
     )
+
+
+def told(error: ScoringError, *secrets: str) -> str:
+    """All that anybody is told by it, in which none of these secrets may be."""
+    everything = f"{error.summary}. {error.detail}"
+    shown = "".join(traceback.format_exception(error)) + everything
+    assert not [secret for secret in secrets if secret in shown]
+    return everything

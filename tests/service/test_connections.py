@@ -1,4 +1,4 @@
-"""`externalDataStores/` and `externalDataDrivers/`: kept and shown as given, unique names, no pretended connection."""
+"""`externalDataStores/` and `externalDataDrivers/`: kept and shown as given, unique names; and what a database says when it is asked."""
 
 import pytest
 
@@ -102,8 +102,36 @@ def test_the_credentials_that_a_store_can_be_opened_with(client, store):
     assert client.get(f"externalDataStores/{store['id']}/credentials/?colour=red").status_code == 422
 
 
-@pytest.mark.parametrize("action", ["test", "schemas", "tables"])
-def test_no_connection_is_pretended(client, store, action):
-    answer = post(client, f"externalDataStores/{store['id']}/{action}/", {"user": "me", "password": "secret"})
-    assert (answer.status_code, "not reachable from here" in answer.json()["message"]) == (422, True)
+ACTIONS = pytest.mark.parametrize("action", ["test", "schemas", "tables"])
+
+
+@ACTIONS
+def test_what_nobody_can_reach_says_so_without_the_password(client, action):
+    closed = STORE | {"params": {"jdbcUrl": "jdbc:postgresql://127.0.0.1:1/crm"}}
+    store = post(client, "externalDataStores/", closed).json()
+    answer = post(client, f"externalDataStores/{store['id']}/{action}/", {"user": "me", "password": "sesame-open"})
+    assert (answer.status_code, "sesame-open" in answer.text) == (422, False), answer.text
     assert post(client, f"externalDataStores/nope/{action}/", {}).status_code == 404
+
+
+@ACTIONS
+def test_a_database_that_is_not_served_is_refused(client, action):
+    store = post(client, "externalDataStores/", STORE | {"params": {"jdbcUrl": "jdbc:oracle:thin:@localhost"}}).json()
+    answer = post(client, f"externalDataStores/{store['id']}/{action}/", {})
+    assert (answer.status_code, "jdbc:postgresql:" in answer.json()["message"]) == (422, True)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"user": 3}, "user"),
+        ({"passwort": "sesame-open"}, "passwort"),
+        ({"credentialId": "7" * 24}, "credentialId"),
+        ({"credentialData": {"credentialType": "basic", "user": "me", "passwort": "sesame-open"}}, "credentialData"),
+        ({"useKerberos": True}, "useKerberos"),
+    ],
+    ids=["type", "unknown", "no credential", "no fields of one", "kerberos"],
+)
+def test_what_opens_no_data_store(client, store, body, field):
+    answer = post(client, f"externalDataStores/{store['id']}/test/", body)
+    assert (answer.status_code, list(answer.json()["errors"]), "sesame-open" in answer.text) == (422, [field], False)

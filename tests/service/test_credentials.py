@@ -6,8 +6,8 @@ import stat
 
 import pytest
 
+from reconciler.credential import TYPES
 from reconciler.errors import ServiceError
-from reconciler.service.credential import TYPES
 
 KINDS = {
     "basic": ({"user": "secret-u", "password": "secret-p"}, {"snowflakeAccountName": "secret-a"}),

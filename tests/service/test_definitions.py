@@ -69,7 +69,7 @@ BAD = {
     "unknown option": ({"maxExplanation": 3}, "maxExplanation"),
     "bad option": ({"maxExplanations": "3"}, "maxExplanations"),
     "what the engine cannot do": ({"maxNgramExplanations": 3}, "maxNgramExplanations"),
-    "not served": ({"outputSettings": {"type": "s3", "url": "s3://b/o.csv"}}, "outputSettings"),
+    "not served": ({"outputSettings": {"type": "tableau", "dataSourceId": "6" * 24}}, "outputSettings"),
     "no target": ({"deploymentId": None}, "deploymentId"),
     "no dataset": ({"intakeSettings": {"type": "dataset", "datasetId": "f" * 24}}, "intakeSettings"),
     "scheduled upload": ({"intakeSettings": {"type": "localFile"}, "enabled": True, "schedule": EVERY}, "intakeSettings"),

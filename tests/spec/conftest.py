@@ -72,7 +72,7 @@ deployments:
   churn: {local: ./models/churn/, prod: 616d01a8ddbd17fc2c75caf4}
   credit: {prod: 616d01a8ddbd17fc2c75caf5}
 credentials:
-  lake: {local: {type: s3, aws_secret_access_key: "${env.KEY}"}, prod: 6166c01ee91fb6641ecd28bd}
+  lake: {local: {type: s3, aws_access_key_id: "${env.ID}", aws_secret_access_key: "${env.KEY}"}, prod: 6166c01ee91fb6641ecd28bd}
 data_stores:
   warehouse: {local: {jdbc_url: "jdbc:postgresql://localhost/crm"}, prod: 5f3c7a000000000000000001}
 datasets:
@@ -97,7 +97,9 @@ workspaces:
 deployments:
   churn:     {local: models/churn, prod: 616d01a8ddbd17fc2c75caf4}
 credentials:
-  lake:      {local: {type: s3, aws_access_key_id: "${env.AWS_ACCESS_KEY_ID}"}, prod: 6166c01ee91fb6641ecd28bd}
+  lake:
+    local: {type: s3, aws_access_key_id: "${env.AWS_ACCESS_KEY_ID}", aws_secret_access_key: "${env.AWS_SECRET_ACCESS_KEY}"}
+    prod: 6166c01ee91fb6641ecd28bd
 data_stores:
   warehouse: {local: {jdbc_url: "jdbc:postgresql://localhost:5432/crm"}, prod: 5f3c7a...}
 datasets:

@@ -27,7 +27,7 @@ LOCAL_INTAKE = "{type: localFile, file: data/b.csv}"
 def test_two_jobs_may_not_write_one_place(
     refused: Callable[..., tuple[Diagnostic, ...]], head: str, job: Callable[..., str], first: str, second: str
 ) -> None:
-    text = head.replace("warehouse:", "w: {local: w}\n  warehouse:")
+    text = head.replace("warehouse:", "w: {local: {jdbc_url: 'jdbc:postgresql://w/w'}}\n  warehouse:")
     text += job("a", replace={"{type: localFile, path: out/a.csv}": first}) + job("b", replace={LOCAL_OUTPUT: second})
 
     (diagnostic,) = refused(text)
@@ -54,12 +54,10 @@ def test_a_place_is_read_only_after_it_is_written(
     assert said in diagnostic.detail
 
 
-def test_what_is_not_a_local_file_is_waited_for_by_depends_on(
-    refused: Callable[..., tuple[Diagnostic, ...]], head: str, job: Callable[..., str]
-) -> None:
-    text = head + job("a", replace={"{type: localFile, path: out/a.csv}": "{type: s3, url: 's3://b/x.csv'}"})
+def test_a_table_is_waited_for_by_depends_on(refused: Callable[..., tuple[Diagnostic, ...]], head: str, job: Callable[..., str]) -> None:
+    text = head + job("a", replace={"{type: localFile, path: out/a.csv}": "{type: bigquery, dataset: d, table: t}"})
 
-    (diagnostic,) = refused(text + job("b", replace={LOCAL_INTAKE: "{type: s3, url: 's3://b/x.csv'}"}))
+    (diagnostic,) = refused(text + job("b", replace={LOCAL_INTAKE: "{type: bigquery, dataset: d, table: t}"}))
 
     assert "depends_on: ['job.a']" in diagnostic.detail
 
@@ -74,8 +72,8 @@ def test_a_declared_dependency_is_enough(loaded: Callable[..., Configuration], h
     [
         pytest.param("{type: s3, url: 's3://b/x.csv'}", "{type: s3, url: 's3://b/y.csv'}", id="two urls"),
         pytest.param(
-            "{type: jdbc, data_store_id: v, table: t, statement_type: insert}",
-            "{type: jdbc, data_store_id: w, table: t, statement_type: insert}",
+            "{type: jdbc, data_store: v, table: t, statement_type: insert}",
+            "{type: jdbc, data_store: warehouse, table: t, statement_type: insert}",
             id="one table in two stores",
         ),
         pytest.param(
@@ -84,6 +82,7 @@ def test_a_declared_dependency_is_enough(loaded: Callable[..., Configuration], h
     ],
 )
 def test_different_places_do_not_collide(loaded: Callable[..., Configuration], head: str, job: Callable[..., str], a: str, b: str) -> None:
-    text = head + job("a", replace={"{type: localFile, path: out/a.csv}": a}) + job("b", replace={LOCAL_OUTPUT: b})
+    text = head.replace("warehouse:", "v: {local: {jdbc_url: 'jdbc:postgresql://v/v'}}\n  warehouse:")
+    text += job("a", replace={"{type: localFile, path: out/a.csv}": a}) + job("b", replace={LOCAL_OUTPUT: b})
 
     assert len(loaded(text).instances) == 2

@@ -85,7 +85,8 @@ def underlined(diagnostic: Diagnostic) -> str:
         pytest.param("retries: -1", "Invalid value", "-1", "at least 0", id="less than no retries"),
         pytest.param("on_unknown: ask", "Invalid value", "ask", "one of keep, rerun", id="another word for on_unknown"),
         pytest.param("intake_version: [a]", "Invalid value", "[a]", "must be a text", id="a list as a version"),
-        pytest.param("intake_version: a", "Needless key", "intake_version", "is looked at", id="a version of what is looked at"),
+        pytest.param("intake_version: a", "Needless key", "intake_version", "is always looked at", id="a version of what is looked at"),
+        pytest.param("probe: SELECT 1", "Needless key", "probe", "This one is a localFile intake", id="a query to a file"),
         pytest.param("deployment_id: x", "Several targets", "deployment_id", "found deployment and deployment_id", id="two targets"),
     ],
 )
@@ -302,13 +303,13 @@ def test_a_cycle_is_named_whole(refused: Refused, head: str, job: Job) -> None:
         ("${job.a.output}", "Unknown instance", 'write: ${job.a["x"].output}'),
         ('${job.a["z"].output}', "Unknown instance", 'no instance "z"'),
         ("${job.aa.output}", "Unknown job", 'Did you mean "a"?'),
-        ("${job.s.output}", "Invalid expression", "not a local file"),
+        ("${job.s.output}", "Invalid expression", "is a table"),
         ('${job.s["x"].output}', "Unknown instance", "no for_each"),
     ],
 )
 def test_a_wrong_reference_to_a_job_is_told(refused: Refused, head: str, job: Job, reference: str, summary: str, said: str) -> None:
     upstream = job("a", "for_each: [x, y]", replace={"out/a.csv": "'out/${each.key}.csv'"})
-    remote = job("s", replace={"{type: localFile, path: out/s.csv}": "{type: s3, url: 's3://b/s.csv'}"})
+    remote = job("s", replace={"{type: localFile, path: out/s.csv}": "{type: bigquery, dataset: d, table: t}"})
 
     (diagnostic,) = refused(head + upstream + remote + job("b", replace={"data/b.csv": f"'{reference}'"}))
 

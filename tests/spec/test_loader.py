@@ -21,7 +21,7 @@ def test_the_design_s_own_example_is_read(loaded: Loaded, design: str) -> None:
     assert configuration.deployments == {"churn": "616d01a8ddbd17fc2c75caf4"}
     assert [instance.address for instance in configuration.instances] == ['job.churn["2026-09"]', 'job.churn["2026-10"]']
     instance = configuration.instances[1]
-    assert (instance.deployment, instance.file, instance.line) == ("churn", "specs/jobs.yaml", 16)
+    assert (instance.deployment, instance.file, instance.line) == ("churn", "specs/jobs.yaml", 18)
     assert (instance.intake_file, instance.output_file, instance.depends_on) == (None, None, ())
     assert instance.spec == {
         "deployment": "616d01a8ddbd17fc2c75caf4",
@@ -43,6 +43,8 @@ def test_a_job_as_a_script_has_it_is_read(loaded: Loaded) -> None:
         "jobs:\n  a: {deploymentId: 616d01a8ddbd17fc2c75caf4, intakeSettings: {type: dataset, datasetId: 60aa, datasetVersionId: 60ab},"
         " outputSettings: {type: jdbc, dataStoreId: 5f3c, table: t, schema: public, statement_type: insert_update,"
         " update_columns: [a], where_columns: [b], credential_id: null}, maxExplanations: 2}\n"
+        "workspaces: {prod: {endpoint: datarobot}}\n",
+        workspace="prod",
     ).instances
 
     assert instance.deployment == "616d01a8ddbd17fc2c75caf4"
@@ -71,14 +73,14 @@ def test_a_job_as_a_script_has_it_is_read(loaded: Loaded) -> None:
             {"type": "jdbc", "dataStoreId": "5f3c7a000000000000000001", "credentialId": "6166c01ee91fb6641ecd28bd", "table": "t"},
             id="a data store and a credential",
         ),
-        pytest.param("local", "{type: dataset, dataset: customers}", {"type": "dataset", "datasetId": "data/customers.csv"}, id="a dataset"),
+        pytest.param("local", "{type: dataset, dataset: customers}", {"type": "localFile", "file": "data/customers.csv"}, id="a dataset"),
         pytest.param(
             "local", "{type: jdbc, dataStore: warehouse, query: q}", {"type": "jdbc", "dataStoreId": "warehouse", "query": "q"}, id="camelCase"
         ),
         pytest.param(
             "local",
-            "{type: snowflake, data_store_id: x, table: t, cloud_storage_credential: lake}",
-            {"type": "snowflake", "dataStoreId": "x", "table": "t", "cloudStorageCredentialId": "lake"},
+            "{type: snowflake, data_store_id: warehouse, table: t, cloud_storage_credential: lake}",
+            {"type": "snowflake", "dataStoreId": "warehouse", "table": "t", "cloudStorageCredentialId": "lake"},
             id="a cloud storage credential",
         ),
         pytest.param(
@@ -257,6 +259,12 @@ def test_an_endpoint_keeps_its_environment_variables(loaded: Loaded, head: str) 
     assert loaded(head, workspace="prod").endpoint == {"endpoint": "https://app.example.com/${env.SITE}/api/v2"}
 
 
+HEAD = """\
+variables: {month: {default: "2026-10"}}
+workspaces: {prod: WRITTEN}
+"""
+
+
 @pytest.mark.parametrize(
     ("written", "read"),
     [
@@ -276,8 +284,8 @@ def test_an_endpoint_keeps_its_environment_variables(loaded: Loaded, head: str) 
         ),
     ],
 )
-def test_settings_of_an_endpoint(loaded: Loaded, head: str, written: str, read: dict[str, Any] | None) -> None:
-    assert loaded(head.replace('{endpoint: "https://app.example.com/${env.SITE}/api/v2"}', written), workspace="prod").endpoint == read
+def test_settings_of_an_endpoint(loaded: Loaded, written: str, read: dict[str, Any] | None) -> None:
+    assert loaded(HEAD.replace("WRITTEN", written), workspace="prod").endpoint == read
 
 
 @pytest.mark.parametrize(

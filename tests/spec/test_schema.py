@@ -106,8 +106,10 @@ BAD: dict[str, dict[str, Any]] = {
 SECTIONS = """\
 variables: {n: {default: 3}, columns: {default: [a]}, on: {default: true}, type: {default: localFile}, intake: {default: {type: localFile, file: x}},
             times: {default: {run: 5m}}}
-credentials: {lake: {local: {type: s3}}}
-data_stores: {w: {local: w}}
+credentials:
+  lake: {local: {type: s3, aws_access_key_id: "${env.A}", aws_secret_access_key: {file: key}}}
+  x: {local: {credentialType: basic, user: ada, password: "${env.P}"}}
+data_stores: {w: {local: {jdbc_url: "jdbc:postgresql://h/d"}}}
 datasets: {c: {local: c.csv}}
 """
 
@@ -161,6 +163,15 @@ def test_what_the_loader_refuses_the_schema_refuses(write: Callable[..., Path], 
         "deployments: {a: {local: {model: m, trust: 'yes'}}}\n",
         "deployments: {a: {local: {model: m, trusts: true}}}\n",
         "datasets: {a: {local: [x]}}\n",
+        "credentials: {a: {local: {type: basic, user: ada, password: s3cr3t}}}\n",
+        "credentials: {a: {local: {type: basic, user: ada, passwrd: '${env.P}'}}}\n",
+        "credentials: {a: {local: {type: basics, user: ada, password: '${env.P}'}}}\n",
+        "credentials: {a: {local: {type: gcp, gcp_key: {private_key: s3cr3t}}}}\n",
+        "credentials: {a: {local: {type: gcp, config_id: x}}}\n",
+        "data_stores: {a: {local: {jdbc_url: 'postgresql://h/d'}}}\n",
+        "data_stores: {a: {local: {url: 'jdbc:postgresql://h/d'}}}\n",
+        "data_stores: {a: {local: {fields: {a: [b]}}}}\n",
+        "data_stores: {a: {local: {fields: [{value: b}]}}}\n",
     ],
 )
 def test_a_section_refused_by_the_loader_is_refused_by_the_schema(write: Callable[..., Path], text: str) -> None:
@@ -178,6 +189,12 @@ def test_a_section_refused_by_the_loader_is_refused_by_the_schema(write: Callabl
         "workspaces: {prod: , dev: {endpoint: '${env.X}'}}\n",
         "workspaces: {prod: {endpoint: 'https://h', allow_http: false, token: '${env.T}', ca_file: ca.pem, connect_timeout: 5, read_timeout: 1m}}\n",
         "deployments: {a: {local: {model: m}}, b: {local: {model: m, trust: false}}}\n",
+        "credentials: {a: {local: {type: basic, user: ada, password: {file: keys/p}}}}\n",
+        "credentials: {a: {local: {credentialType: gcp, gcpKey: '${ env.K }'}}}\n",
+        "credentials: {a: {local: {type: adls_gen2_oauth, client_id: 7, client_secret: '${env.S}', oauth_scopes: [a]}}}\n",
+        "workspaces: {p: {endpoint: datarobot}}\ncredentials: {a: {p: {id: 7, type: azure, azure_connection_string: '${env.C}'}}, b: {p: x}}\n",
+        "data_stores: {a: {local: {jdbc_url: 'jdbc:postgresql://${env.H}/d'}}, b: {local: {jdbcUrl: '${env.URL}'}}}\n",
+        "data_stores: {a: {local: {fields: {address: h, port: 443}}}, b: {local: {fields: [{id: a, name: b, value: c}]}}}\n",
         "variables: {t: {default: true}}\ndeployments: {a: {local: {model: 'models/${var.t}', trust: '${var.t}'}}}\n",
     ],
 )

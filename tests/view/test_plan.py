@@ -1,13 +1,14 @@
 """A plan as terminal text, compared whole with the files of tests/golden/."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
 from reconciler.plan.action import ACTIONS, Action, Reason
 from reconciler.plan.plan import Change, Plan, Side
 from reconciler.view.paint import ansi, plain
-from reconciler.view.plan import no_changes_text, plan_text, reason_text, summary_text
+from reconciler.view.plan import intake_name, no_changes_text, plan_text, reason_text, summary_text
 
 Make = Callable[..., Change]
 Sides = Callable[..., Side]
@@ -140,3 +141,45 @@ def test_text_from_outside_cannot_move_the_cursor_or_start_a_line(change: Make, 
     assert text.isascii()
     assert not set(text) & {"\x1b", "\r"}
     assert not any(line.startswith("Plan: 0 to submit\\u202e") for line in text.splitlines())
+
+
+def at(url: str, facts: dict[str, object] | None, one: Side) -> Side:
+    """The side of a job whose rows are an object."""
+    return replace(one, spec={**one.spec, "intake": {"type": "s3", "url": url}}, facts=facts)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ({"etag": "a"}, {"etag": "b"}, ' (etag "a" → "b")'),
+        ({"rows": 10, "at": 1}, {"rows": 11, "at": 1}, " (rows 10 → 11)"),
+        ({"objects": 1, "digest": "x"}, {"objects": 2, "digest": "y"}, " (objects 1 → 2)"),
+        ({"digest": "x"}, {"digest": "y"}, ' (digest "x" → "y")'),
+        ({"each": {"a.csv": {"etag": 1}}}, {"each": {"a.csv": {"etag": 2}}}, " (each.a.csv.etag 1 → 2)"),
+        ({}, {"rows": 1}, ""),
+        (None, {"rows": 1}, ""),
+        ({"a": 1}, {"b": 2}, " (a 1 → nothing, b nothing → 2)"),
+        ({"a": "x" * 99}, {"a": 1}, ' (a "' + "x" * 59 + "… → 1)"),
+        (dict.fromkeys("abcd", 1), dict.fromkeys("abcd", 2), " (a 1 → 2, b 1 → 2, c 1 → 2, and 1 more)"),
+    ],
+)
+def test_reason_says_what_has_changed_at_a_place(
+    change: Make, side: Sides, before: dict[str, object] | None, after: dict[str, object], told: str
+) -> None:
+    first, second = at("s3://b/k", before, side(intake="1")), at("s3://b/k", after, side(intake="2"))
+    made = change(Action.RERUN, Reason.INTAKE_CHANGED, before=first, after=second, intake_file=None)
+    assert reason_text(Reason.INTAKE_CHANGED, made) == f"intake changed: s3 s3://b/k{told}"
+
+
+@pytest.mark.parametrize(
+    ("intake", "name"),
+    [
+        ({"type": "jdbc", "schema": "public", "table": "wines"}, "jdbc public.wines"),
+        ({"type": "bigquery", "dataset": "crm", "table": "wines"}, "bigquery crm.wines"),
+        ({"type": "jdbc", "query": "select *\n  from wines"}, "jdbc select * from wines"),
+    ],
+)
+def test_table_is_named_as_a_database_does(change: Make, side: Sides, intake: dict[str, str], name: str) -> None:
+    one = side()
+    made = change(Action.SUBMIT, Reason.NEVER_RUN, after=replace(one, spec={**one.spec, "intake": intake}), intake_file=None)
+    assert intake_name(made) == name

@@ -59,13 +59,14 @@ def locate(place: Place) -> Located:
         written = f"{written}/{first}"
     account = _account(place, written)
     container, _, key = path.partition("/")
-    if not container or not key:
+    key = key or "/" * (path.endswith("/") and bool(container))  # all of the container
+    if not key:
         raise ScoringError(
             "The url names no blob", f"{url} has to name a container and a blob: https://account.blob.core.windows.net/container/blob."
         )
     options: Any = {"account_name": account.name, "endpoint": account.endpoint, **account.access}
     root = f"{account.endpoint}/{container}/"
-    bucket = Bucket(lambda **client: AzureStore(container, config=options, **client), root, account.endpoint, _SYSTEM)
+    bucket = Bucket(lambda **client: AzureStore(container, config=options, **client), root, account.endpoint, _SYSTEM, bool(place.credential))
     return Located(bucket, unquote(key))
 
 

@@ -42,8 +42,6 @@ _TROUBLES: Mapping[str, Trouble] = {
     "PermanentRedirect": Trouble("The bucket is in another region", "Set AWS_REGION to the bucket's region."),
     "AuthenticationFailed": Trouble(_REFUSED, "The account key or the shared access signature is wrong, or has expired. Correct the credential."),
     "AuthorizationFailure": Trouble(_REFUSED, "The account key or the signature is wrong or has expired, or the account's firewall keeps us out."),
-    "NoAuthenticationInformation": Trouble("The container is not public", "Name a credential."),
-    "PublicAccessNotPermitted": Trouble("The container is not public", "Name a credential."),
     "PreconditionFailed": Trouble("The intake changed while it was read", "Score it again when nobody writes to it."),
     "ConditionNotMet": Trouble("The intake changed while it was read", "Score it again when nobody writes to it."),
     "SlowDown": Trouble("The store is busy", "It asks to be left alone for a while. Score it again later."),
@@ -60,6 +58,7 @@ _DENIED = {
 # What a probe of an output may meet, and there is nothing wrong with it: it may not be there yet, be empty, or be for others to read.
 _HARMLESS = {"NoSuchKey", "BlobNotFound", "404", "403", "416", "InvalidRange"} | _DENIED
 
+_NO_ANSWER = "HTTP error"
 # What the error of a connection says somewhere, and what we say of it.
 _NETWORK = {
     "dns error": "its name is not known",
@@ -78,14 +77,15 @@ _NETWORK = {
 
 
 class Bucket:
-    def __init__(self, make: Callable[..., Any], root: str, endpoint: str, system: System) -> None:
+    def __init__(self, make: Callable[..., Any], root: str, endpoint: str, system: System, is_known: bool) -> None:
         """`make` makes obstore's store, given options for its client and its retries. `root` begins the names of objects in messages.
 
-        `endpoint` is where it is, without secrets; it may be an http one only because the user wrote one.
+        `endpoint` is where it is, without secrets; it may be an http one only because the user wrote one. `is_known`: with a credential.
         """
         self._root = root
         self._endpoint = endpoint
         self._system = system
+        self._is_known = is_known
         self._reading = self._made(make, {"timeout": _NEVER, "read_timeout": _SILENCE})
         self._writing = self._made(make, {"timeout": _PART_TIME})
 
@@ -96,7 +96,10 @@ class Bucket:
         with self.asked("read", key):
             try:
                 return _object(obstore.head(self._reading, key))
-            except (BaseError, OSError):  # with no word of why; the answer to a GET has a body that says it
+            except (BaseError, OSError) as error:
+                if not _code(str(error)):
+                    raise
+                # The answer to a HEAD has no body that says why; that to a GET has.
                 return _object(obstore.get(self._reading, key, options={"range": (0, 1)}).meta)
 
     def list(self, prefix: str) -> Iterator[Object]:
@@ -106,11 +109,11 @@ class Bucket:
 
     def stream(self, found: Object) -> Iterator[bytes]:
         with self.asked("read", found.key):
-            yield from obstore.get(self._reading, found.key, options={"if_match": found.version}).stream(_BLOCK)
+            yield from obstore.get(self._reading, found.key, options=_pinned(found)).stream(_BLOCK)
 
     def read(self, found: Object, start: int, stop: int) -> bytes:
         with self.asked("read", found.key):
-            return bytes(obstore.get(self._reading, found.key, options={"range": (start, stop), "if_match": found.version}).bytes())
+            return bytes(obstore.get(self._reading, found.key, options=_pinned(found, range=(start, stop))).bytes())
 
     def check(self, key: str) -> None:
         with self.asked("write", key):
@@ -137,11 +140,11 @@ class Bucket:
     def asked(self, action: str, key: str) -> Iterator[None]:
         """What the library raises becomes a ScoringError without it: neither its message nor itself, which a traceback would show."""
         try:
+            if key.startswith("/") and key != "/":
+                raise ValueError("the library leaves the slash out")
             yield
         except ValueError:
-            trouble = Trouble(
-                "The key cannot be used", "A key with an empty part (//), with . or .. as a part, or with control characters is not supported."
-            )
+            trouble = Trouble("The key cannot be used", "A key with an empty part (//), . or .. as a part, or a control character is not supported.")
         except (BaseError, OSError) as error:
             trouble = self._trouble(action, str(error))
         else:
@@ -152,6 +155,8 @@ class Bucket:
         code, system = _code(said), self._system
         if code in _NO_BUCKET:
             return Trouble(f"The {system.bucket} does not exist", f"{system.name} at {self._endpoint} has no such {system.bucket}. Correct the url.")
+        if (code in _DENIED or code == "403") and not self._is_known:
+            return Trouble("Access is denied", f"The {system.bucket} is not public, and no credential is named. Name one.")
         if code in _DENIED or code == "403":
             return Trouble("Access is denied", f"The credential needs the permission to {action} it: {system.permissions[action]}.")
         if code == "404":
@@ -160,6 +165,8 @@ class Bucket:
             return _TROUBLES[code]
         if code:
             return Trouble(f"{system.name} refuses", f"It answered {code} when it was asked to {action} this.")
+        if _NO_ANSWER not in said:
+            return Trouble(f"{system.name} is not understood", f"{self._endpoint} answers in a way of its own. Check that it is the endpoint.")
         how = next((ours for theirs, ours in _NETWORK.items() if theirs in said), "the connection failed")
         return Trouble(f"{system.name} cannot be reached", f"{self._endpoint}: {how}. Check the network and the endpoint.")
 
@@ -189,12 +196,17 @@ class ObjectSink:
                 self._writer.__exit__(ScoringError, None, None)
 
 
+def _pinned(found: Object, **options: Any) -> Any:
+    """Options for a GET that reads what was found, or fails."""
+    return options | ({"if_match": found.version} if found.version else {})
+
+
 def _object(meta: Mapping[str, Any]) -> Object:
     """S3's version id says all; equal bytes have an equal etag there, so it is not enough without the time."""
-    tag = str(meta["e_tag"]).strip('"')  # Azure quotes it in some answers and not in others
+    tag = (meta["e_tag"] or "").strip('"')  # Azure quotes it in some answers and not in others
     modified = meta["last_modified"].isoformat()
     facts = {"version": meta["version"]} if meta["version"] else {"etag": tag, "size": meta["size"], "modified": modified}
-    return Object(meta["path"], meta["size"], f'"{tag}"', facts)
+    return Object(meta["path"], meta["size"], tag and f'"{tag}"', facts)
 
 
 def _code(said: str) -> str:

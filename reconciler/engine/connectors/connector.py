@@ -1,4 +1,4 @@
-"""What a room for a system offers, and which room that is. The rule here: its library is imported when a job needs it, not before.
+"""What a room for a system offers. The rule here: its library is imported when a job needs it, not before.
 
 A room is a module with some of these functions. Whatever a system says no to is a ScoringError that names the system, the object or table,
 and the permission or setting, and never a secret.
@@ -6,35 +6,16 @@ and the permission or setting, and never a secret.
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, Protocol, cast
 
 import pyarrow as pa
 
+from reconciler.engine.connectors.rooms import ROOMS
 from reconciler.engine.dialect import Dialect
 from reconciler.engine.intake import Intake
 from reconciler.engine.packages import engine_packages
 from reconciler.engine.place import Place
 from reconciler.engine.sink import Output, Sink
-
-
-class Room(NamedTuple):
-    module: str
-    extra: str  # what installs its library
-
-
-ROOMS: Mapping[str, Room] = MappingProxyType(
-    {
-        "s3": Room("s3", "aws"),
-        "azure": Room("azure", "azure"),
-        "gcp": Room("gcp", "gcp"),
-        "http": Room("http", "http"),
-        "jdbc": Room("jdbc", "postgresql"),
-        "snowflake": Room("snowflake", "snowflake"),
-        "synapse": Room("synapse", "synapse"),
-        "bigquery": Room("bigquery", "bigquery"),
-    }
-)
 
 
 class Connector(Protocol):
@@ -59,7 +40,7 @@ class Connector(Protocol):
         """Bring the staged rows to where they belong, in one step, once: a second call, in another process too, finds it done."""
 
     def discard(self, place: Place) -> None:
-        """Remove what is staged, of a job that could not be settled; raises nothing."""
+        """Remove what is staged, of a job that could not be settled or was deleted before it was; there may be nothing. Raises nothing."""
 
     def ping(self, place: Place) -> None:
         """Log in. Only `credential` and `data_store` of the place are looked at, here and below."""
@@ -75,8 +56,3 @@ def connector(place: Place) -> Connector:
     room = ROOMS[place.type]
     with engine_packages(room.extra):
         return cast(Connector, import_module(f"reconciler.engine.connectors.{room.module}"))
-
-
-def takes_rows(place: Place) -> bool:
-    """Whether an output is made of rows, not of the bytes of one file."""
-    return not hasattr(place.settings, "url") or bool(getattr(place.settings, "partition_columns", None))

@@ -65,8 +65,8 @@ class Url(NamedTuple):
 def parsed(text: str) -> Url:
     """Raises ScoringError."""
     if text.startswith("gs://"):
-        bucket, _, key = text.removeprefix("gs://").partition("/")
-        url = Url(None, bucket, key)
+        bucket, slash, key = text.removeprefix("gs://").partition("/")
+        url = Url(None, bucket, key or slash)
     else:
         address = urlsplit(text)
         if address.query or address.fragment or address.username or address.password:
@@ -75,9 +75,9 @@ def parsed(text: str) -> Url:
         own_host = host.removesuffix(".storage.googleapis.com")
         if own_host != host:
             path = f"{own_host}/{path}"
-        bucket, _, key = path.partition("/")
+        bucket, slash, key = path.partition("/")
         is_googles = own_host != host or host in _HOSTS
-        url = Url(None if is_googles else f"{address.scheme}://{host}", unquote(bucket), unquote(key))
+        url = Url(None if is_googles else f"{address.scheme}://{host}", unquote(bucket), unquote(key) or slash)
     if not url.bucket or not url.key:
         raise ScoringError("The url names no object", f"{text} has to name a bucket and an object: gs://bucket/object.")
     return url
@@ -105,9 +105,10 @@ def client(place: Place, endpoint: str | None = None) -> Any:
 
 
 class GoogleBucket:
-    def __init__(self, client: Any, name: str) -> None:
+    def __init__(self, client: Any, name: str, is_known: bool) -> None:
         self._bucket = client.bucket(name)
         self._root = f"gs://{name}/"
+        self._is_known = is_known
         self._endpoint = client.api_endpoint
 
     def url(self, key: str) -> str:
@@ -167,6 +168,8 @@ class GoogleBucket:
         status: Any = getattr(cause, "code", None) or getattr(getattr(cause, "response", None), "status_code", None)
         if status == 404:
             return missing or self._missing()
+        if (status in (401, 403) or isinstance(cause, GoogleAuthError)) and not self._is_known:
+            return Trouble("Access is denied", "The bucket is not public, and no credential is named. Name one.")
         if status == 403:
             return Trouble("Access is denied", f"The credential needs the permission to {action} it: {_SYSTEM.permissions[action]}.")
         if status in _TROUBLES:
@@ -238,7 +241,7 @@ def _how(cause: BaseException) -> str:
 
 def locate(place: Place) -> Located:
     url = parsed(place.settings.url)
-    return Located(GoogleBucket(client(place, url.endpoint), url.bucket), url.key)
+    return Located(GoogleBucket(client(place, url.endpoint), url.bucket, bool(place.credential)), url.key)
 
 
 _room = Objects(locate)

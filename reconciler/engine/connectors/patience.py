@@ -5,7 +5,6 @@ whether the job was aborted; then the server is asked to stop, and a thread that
 """
 
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
@@ -27,15 +26,6 @@ def waited(work: Callable[[], A], is_halted: Callable[[], bool], cancel: Callabl
             is_over(future, _GRACE_S)
             raise Cancelled("The job was aborted")
     return future.result()
-
-
-def paused(seconds: float, is_halted: Callable[[], bool]) -> None:
-    """Raises Cancelled."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if is_halted():
-            raise Cancelled("The job was aborted")
-        time.sleep(TICK)
 
 
 def started(work: Callable[[], A]) -> "Future[A]":

@@ -36,7 +36,8 @@ def locate(place: Place) -> Located:
         **_access(place),
         **_encryption(getattr(settings, "server_side_encryption", None)),
     }
-    return Located(Bucket(lambda **client: S3Store(bucket, **options, **client), f"s3://{bucket}/", endpoint or AWS, _SYSTEM), key or "/")
+    made = Bucket(lambda **client: S3Store(bucket, **options, **client), f"s3://{bucket}/", endpoint or AWS, _SYSTEM, bool(place.credential))
+    return Located(made, key or "/")
 
 
 def _access(place: Place) -> dict[str, Any]:
@@ -99,7 +100,8 @@ def bucket_region(bucket: str, endpoint: str = AWS) -> str:
         with urllib.request.urlopen(urllib.request.Request(f"{endpoint}/{bucket}", method="HEAD"), timeout=5) as answer:
             headers = answer.headers
     except urllib.error.HTTPError as error:
-        headers = error.headers
+        with error:
+            headers = error.headers
     except (OSError, ValueError):
         return _DEFAULT_REGION
     region = str(headers.get("x-amz-bucket-region", ""))

@@ -1,4 +1,4 @@
-"""`externalDataStores/` and `externalDataDrivers/`. The rule here: what was stored is shown; nothing pretends to have reached a database."""
+"""`externalDataStores/` and `externalDataDrivers/`. The rule here: what was stored is shown as given, and what is in a database the database says."""
 
 from typing import Any
 
@@ -9,12 +9,14 @@ from starlette.responses import Response
 from reconciler.fingerprint import short_id
 from reconciler.identity import user
 from reconciler.service import parameters
+from reconciler.service.access import reached
 from reconciler.service.answer import Json
 from reconciler.service.body import json_object
 from reconciler.service.connections import Connections
 from reconciler.service.endpoints import credentials
 from reconciler.service.paging import page
-from reconciler.service.refusal import Refusal
+from reconciler.service.service import Service
+from reconciler.service.systems import CREDENTIALS, database
 
 _TYPES = ("jdbc", "dr-connector-v1", "dr-database-v1")
 _PAGING: parameters.Parsers = {"offset": parameters.whole(0), "limit": parameters.whole(1, 1000)}
@@ -55,17 +57,23 @@ def delete_store(request: Request) -> Response:
     return Response(status_code=204)
 
 
-def reach_store(request: Request) -> Response:
-    """`test/`, `schemas/`, `tables/`: each needs a connection to the database, and this service makes none."""
-    store = _stores(request).get(request.path_params["id"])
-    raise Refusal(422, f"the data store {store.body['canonicalName']!r} is not reachable from here: this service keeps data stores and opens none")
+async def try_store(request: Request) -> Response:
+    return Json(await _reached(request, "ping"))
+
+
+async def list_schemas(request: Request) -> Response:
+    return Json(await _reached(request, "schemas"))
+
+
+async def list_tables(request: Request) -> Response:
+    return Json(await _reached(request, "tables"))
 
 
 def list_store_credentials(request: Request) -> Response:
-    """Those that a data store can be opened with: a user and a password."""
+    """Those of the types that its database can be opened with."""
     given = parameters.read(request.query_params, CREDENTIALS_QUERY)
-    _stores(request).get(request.path_params["id"])
-    return credentials.paged(request, given, ["basic"])
+    store = _stores(request).get(request.path_params["id"])
+    return credentials.paged(request, given, list(CREDENTIALS[database(store.body["params"]) or "jdbc"]))
 
 
 def list_drivers(request: Request) -> Response:
@@ -89,6 +97,12 @@ async def update_driver(request: Request) -> Response:
 def delete_driver(request: Request) -> Response:
     _drivers(request).delete(request.path_params["id"])
     return Response(status_code=204)
+
+
+async def _reached(request: Request, question: str) -> dict[str, Any]:
+    store = _stores(request).get(request.path_params["id"])
+    service: Service = request.app.state.service
+    return await run_in_threadpool(reached, store.id, store.body["params"], await json_object(request), service.keyring, question)
 
 
 def _list(request: Request, connections: Connections, parsers: Any, shown: Any) -> Response:

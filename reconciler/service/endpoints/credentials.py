@@ -6,10 +6,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from reconciler.credential import TYPES
 from reconciler.service import parameters
 from reconciler.service.answer import Json
 from reconciler.service.body import json_object
-from reconciler.service.credential import TYPES
 from reconciler.service.credentials import Credential, Credentials
 from reconciler.service.paging import page
 

@@ -1,0 +1,79 @@
+"""What the places of intakes hold now. The rule here: all at the same time, for a bounded time, and what a system says is never the end of a plan.
+
+Nothing here is imported where no intake is a place of another system.
+"""
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any
+
+from reconciler.diagnostic import Diagnostic
+from reconciler.engine.look import look
+from reconciler.engine.place import intake_place
+from reconciler.errors import ScoringError
+from reconciler.fingerprint import canonical_json, value_digest
+from reconciler.plan.remote import Look
+from reconciler.vault import Vault
+
+_AT_ONCE = 8
+_PATIENCE_S = 120.0
+# More facts than this tell a reader nothing, and are not kept.
+_FACTS_BYTES = 4096
+
+
+def look_at(places: Iterable[str], vault: Vault, patience_s: float = _PATIENCE_S) -> dict[str, Look]:
+    """Each place, as `reconciler.plan.remote.place_of` has made it, looked at once."""
+    todo: SimpleQueue[str] = SimpleQueue()
+    done: SimpleQueue[tuple[str, Look]] = SimpleQueue()
+    wanted = set(places)
+    for place in sorted(wanted):
+        todo.put(place)
+
+    def work() -> None:
+        while True:
+            try:
+                place = todo.get_nowait()
+            except Empty:
+                return
+            done.put((place, _look(place, vault)))
+
+    # Daemons: a system that never answers must not keep the program from ending.
+    for _ in range(min(_AT_ONCE, len(wanted))):
+        Thread(target=work, name="look", daemon=True).start()
+    found: dict[str, Look] = {}
+    until = time.monotonic() + patience_s
+    while len(found) < len(wanted):
+        try:
+            place, seen = done.get(timeout=max(0.0, until - time.monotonic()))
+        except Empty:
+            break
+        found[place] = seen
+    return {place: found.get(place) or _silent(place, patience_s) for place in wanted}
+
+
+def _look(place: str, vault: Vault) -> Look:
+    told = json.loads(place)
+    try:
+        facts = look(intake_place(told["settings"], vault, probe=told["probe"]))
+    except ScoringError as error:
+        return Look(problem=Diagnostic(error.summary, error.detail))
+    except Exception as error:  # a library's own: its words may hold what it was given
+        detail = f"Looking at {_name(told['settings'])} failed with {type(error).__name__}."
+        return Look(problem=Diagnostic("The intake cannot be looked at", detail))
+    return Look() if facts is None else Look(value_digest(facts), _few(facts))
+
+
+def _few(facts: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    return facts if len(canonical_json(facts)) <= _FACTS_BYTES else None
+
+
+def _silent(place: str, patience_s: float) -> Look:
+    detail = f"{_name(json.loads(place)['settings'])} did not answer for {patience_s:g} s. Try again; or give the job an intake_version."
+    return Look(problem=Diagnostic("The intake cannot be looked at", detail))
+
+
+def _name(settings: Mapping[str, Any]) -> str:
+    return f"{settings['type']} {settings.get('url') or settings.get('table') or 'query'}"

@@ -1,0 +1,176 @@
+"""What is S3's own. The rule here: a real server says no, and what it says is put into words."""
+
+import base64
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import obstore
+import pytest
+from servers.clouds import Cloud, s3_cloud, told
+from servers.process import free_port
+from servers.seaweed import Seaweed, seaweed  # noqa: F401
+from servers.stranger import Answer, Asked, stranger
+
+from reconciler.engine.connectors.connector import connector
+from reconciler.engine.connectors.s3 import bucket_region
+from reconciler.engine.look import look
+from reconciler.errors import ScoringError
+from reconciler.settings import S3Output
+
+pytestmark = pytest.mark.xdist_group("objects")
+
+KEY = base64.b64encode(bytes(range(32))).decode()
+ROWS = b"a,b\n1,2\n"
+
+
+@pytest.fixture(scope="session")
+def cloud(seaweed: Seaweed) -> Cloud:  # noqa: F811
+    made = s3_cloud(seaweed, "own")
+    made.put("in.csv", ROWS)
+    return made
+
+
+def write(cloud: Cloud, credential: Mapping[str, Any] | None = None, **settings: Any) -> None:
+    place = cloud.output("out.csv", credential, **settings)
+    sink = connector(place).open_sink(place)
+    try:
+        sink.write(ROWS)
+        sink.finish()
+    finally:
+        sink.close()
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"awsSecretAccessKey": "a-wrong-secret"}, "The credential is refused. s3://own/in.csv: The awsSecretAccessKey is not the one"),
+        ({"awsAccessKeyId": "AKIANOBODY"}, "The credential is refused. s3://own/in.csv: The awsAccessKeyId is not known"),
+        ({"awsSecretAccessKey": None}, "The credential does not fit"),
+    ],
+)
+def test_a_wrong_credential_is_named_by_its_field(cloud: Cloud, changed: Mapping[str, str | None], said: str) -> None:
+    wrong = {name: value for name, value in {**cloud.credential, **changed}.items() if value is not None}
+    secrets = [str(value) for name, value in wrong.items() if name == "awsSecretAccessKey"]
+    with pytest.raises(ScoringError) as caught:
+        look(cloud.intake("in.csv", wrong))
+    assert said in told(caught.value, *secrets)
+    with pytest.raises(ScoringError) as caught:
+        write(cloud, wrong)  # before the first byte: see open_sink
+    assert caught.value.summary in said
+
+
+def test_a_credential_that_may_not_write_is_told_the_permission(cloud: Cloud, seaweed: Seaweed) -> None:  # noqa: F811
+    reader = {"credentialType": "s3", "awsAccessKeyId": seaweed.reader[0], "awsSecretAccessKey": seaweed.reader[1]}
+    assert look(cloud.intake("in.csv", reader))
+    with pytest.raises(ScoringError) as caught:
+        write(cloud, reader)
+    assert "Access is denied" in told(caught.value, seaweed.reader[1]) and "to write it: s3:PutObject" in caught.value.detail
+
+
+def test_without_a_credential_nothing_is_signed(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", cloud.credential["awsAccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", cloud.credential["awsSecretAccessKey"])
+    with pytest.raises(ScoringError) as caught:
+        look(cloud.intake("in.csv", {}))
+    assert "not public, and no credential is named" in caught.value.detail
+
+
+def test_a_session_token_of_the_environment_is_not_mixed_with_the_jobs_keys(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "of-somebody-else")
+    monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
+    assert look(cloud.intake("in.csv"))
+
+
+def test_an_endpoint_that_is_not_there_is_named(cloud: Cloud) -> None:
+    endpoint = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(ScoringError) as caught:
+        look(cloud.intake("in.csv", endpointUrl=endpoint))
+    assert caught.value.summary == "S3 cannot be reached" and f"{endpoint}: nobody listens there" in caught.value.detail
+
+
+@pytest.mark.parametrize("key", ["a//b.csv", "/b.csv", "a/../b.csv", "a\nb.csv"])
+def test_a_key_that_the_library_would_change_is_refused(cloud: Cloud, key: str) -> None:
+    with pytest.raises(ScoringError) as caught:
+        look(cloud.intake(key))
+    assert caught.value.summary == "The key cannot be used"
+
+
+def headers_of(seaweed: Seaweed, key: str) -> Mapping[str, str]:  # noqa: F811
+    with urllib.request.urlopen(obstore.sign(seaweed.store("own"), "GET", key, timedelta(minutes=1))) as answer:
+        return dict(answer.headers.items())
+
+
+def test_an_output_is_encrypted_as_its_settings_say(cloud: Cloud, seaweed: Seaweed) -> None:  # noqa: F811
+    write(cloud)
+    assert "x-amz-server-side-encryption" not in {name.lower() for name in headers_of(seaweed, "out.csv")}
+    write(cloud, serverSideEncryption={"algorithm": "AES256"})
+    assert {name.lower(): value for name, value in headers_of(seaweed, "out.csv").items()}["x-amz-server-side-encryption"] == "AES256"
+    write(cloud, serverSideEncryption={"customerAlgorithm": "AES256", "customerKey": KEY})
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        headers_of(seaweed, "out.csv")
+    with caught.value as answer:
+        assert answer.code == 400  # nobody reads it without the key
+
+
+def test_the_key_of_a_key_management_service_is_passed_on(cloud: Cloud) -> None:
+    """SeaweedFS has no such service: a server that keeps what it was asked stands for one."""
+    with stranger(lambda asked: Answer(200, {"ETag": '"1"'}) if asked.method == "PUT" else Answer(404)) as server:
+        write(cloud, endpointUrl=server.url, serverSideEncryption={"algorithm": "aws:kms", "kmsKeyId": "arn:aws:kms:eu-west-1:1:key/abc"})
+    (put,) = [asked for asked in server.asked if asked.method == "PUT"]
+    sent = {name.lower(): value for name, value in put.headers.items()}
+    assert (sent["x-amz-server-side-encryption"], sent["x-amz-server-side-encryption-aws-kms-key-id"]) == (
+        "aws:kms",
+        "arn:aws:kms:eu-west-1:1:key/abc",
+    )
+
+
+@pytest.mark.parametrize(
+    ("encryption", "said"),
+    [
+        ({"algorithm": "ROT13"}, "the algorithm is ROT13"),
+        ({"algorithm": "aws:kms", "kmsEncryptionContext": "e30="}, "kmsEncryptionContext cannot be passed on"),
+        ({"algorithm": "AES256", "kmsKeyId": "abc"}, "kmsKeyId belongs to"),
+        ({"algorithm": "AES256", "customerKey": KEY}, "excludes algorithm"),
+        ({"customerKey": "c2hvcnQtc2VjcmV0"}, "base64 of 32 bytes"),
+        ({"customerAlgorithm": "AES256"}, "base64 of 32 bytes"),
+    ],
+)
+def test_an_encryption_that_cannot_be_passed_on_is_refused_before_the_first_row(cloud: Cloud, encryption: dict[str, str], said: str) -> None:
+    place = cloud.output("out.csv", serverSideEncryption=encryption)
+    assert isinstance(place.settings, S3Output)
+    with pytest.raises(ScoringError) as caught:
+        connector(place).open_sink(place)
+    assert said in told(caught.value, KEY, "c2hvcnQtc2VjcmV0")
+
+
+def test_the_version_of_an_object_says_all(cloud: Cloud) -> None:
+    """The bucket of the test server keeps no versions: a server that says what AWS says stands for one."""
+    moment = {"Last-Modified": "Sun, 22 Nov 2026 04:00:00 GMT", "ETag": '"1"', "x-amz-version-id": "3sL4kqtJlcpXroDTDmJ"}
+    with stranger(lambda asked: Answer(200, moment | {"Content-Length": "8"})) as server:
+        assert look(cloud.intake("in.csv", endpointUrl=server.url)) == {"version": "3sL4kqtJlcpXroDTDmJ"}
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "region"), [(301, "eu-central-1", "eu-central-1"), (403, "us-west-2", "us-west-2"), (404, None, "us-east-1")]
+)
+def test_aws_tells_the_region_of_a_bucket(status: int, header: str | None, region: str) -> None:
+    def answer(asked: Asked) -> Answer:
+        return Answer(status, {"x-amz-bucket-region": header} if header else {})
+
+    with stranger(answer) as server:
+        assert bucket_region("lake", server.url) == region
+    assert [(asked.method, asked.path) for asked in server.asked] == [("HEAD", "/lake")]
+
+
+def test_a_region_that_cannot_be_asked_for_is_left_to_the_next_request() -> None:
+    assert bucket_region("lake", f"http://127.0.0.1:{free_port()}") == "us-east-1"
+
+
+def test_an_endpoint_that_does_not_speak_s3_is_named(cloud: Cloud) -> None:
+    page = Answer(200, {"Content-Type": "text/html"}, b"Please log in")
+    with stranger(lambda asked: page) as server, pytest.raises(ScoringError) as caught:
+        look(cloud.intake("some/", endpointUrl=server.url))
+    assert caught.value.summary == "S3 is not understood" and server.url in caught.value.detail
