@@ -103,7 +103,11 @@ class ParquetOutput:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._sink.sink.close()
+        self._sink.is_left = True
+        try:
+            self._writer.close()  # else the library would write the end of the file some time later
+        finally:
+            self._sink.sink.close()
 
     @property
     def bytes_written(self) -> int:
@@ -136,9 +140,11 @@ class _Written:
     def __init__(self, sink: Sink) -> None:
         self.sink = sink
         self.size = 0
+        self.is_left = False
 
     def write(self, content: bytes) -> int:
-        self.sink.write(content)
+        if not self.is_left:
+            self.sink.write(content)
         self.size += len(content)
         return len(content)
 

@@ -46,7 +46,7 @@ class Account(NamedTuple):
     access: Mapping[str, Any]
 
 
-def _locate(place: Place) -> Located:
+def locate(place: Place) -> Located:
     url = place.settings.url
     address = urlsplit(url)
     if address.query or address.fragment or address.username or address.password:
@@ -127,5 +127,5 @@ def _account_is_in_path(host: str) -> bool:
     return True
 
 
-_room = Objects(_locate)
+_room = Objects(locate)
 look, open_intake, open_sink, open_output, settle = _room.look, _room.open_intake, _room.open_sink, _room.open_output, _room.settle

@@ -239,10 +239,10 @@ def _how(cause: BaseException) -> str:
     return next((ours[theirs] for theirs in ours if theirs in said), "the connection failed")
 
 
-def _locate(place: Place) -> Located:
+def locate(place: Place) -> Located:
     url = parsed(place.settings.url)
     return Located(GoogleBucket(client(place, url.endpoint), url.bucket, bool(place.credential)), url.key)
 
 
-_room = Objects(_locate)
+_room = Objects(locate)
 look, open_intake, open_sink, open_output, settle = _room.look, _room.open_intake, _room.open_sink, _room.open_output, _room.settle

@@ -26,7 +26,7 @@ _DEFAULT_REGION = "us-east-1"
 _SYSTEM = System("S3", "bucket", {"read": "s3:GetObject", "list": "s3:ListBucket", "write": "s3:PutObject", "remove": "s3:DeleteObject"})
 
 
-def _locate(place: Place) -> Located:
+def locate(place: Place) -> Located:
     settings = place.settings
     bucket, _, key = settings.url.removeprefix("s3://").partition("/")
     endpoint = settings.endpoint_url
@@ -108,5 +108,5 @@ def bucket_region(bucket: str, endpoint: str = AWS) -> str:
     return region if re.fullmatch(r"[a-z0-9-]+", region) else _DEFAULT_REGION
 
 
-_room = Objects(_locate)
+_room = Objects(locate)
 look, open_intake, open_sink, open_output, settle = _room.look, _room.open_intake, _room.open_sink, _room.open_output, _room.settle
