@@ -46,7 +46,7 @@ class Account(NamedTuple):
     access: Mapping[str, Any]
 
 
-def _locate(place: Place) -> Located:
+def locate(place: Place) -> Located:
     url = place.settings.url
     address = urlsplit(url)
     if address.query or address.fragment or address.username or address.password:
@@ -57,7 +57,7 @@ def _locate(place: Place) -> Located:
     if _account_is_in_path(address.hostname or ""):
         first, _, path = path.partition("/")
         written = f"{written}/{first}"
-    account = _account(place, written)
+    account = account_of(place, written)
     container, _, key = path.partition("/")
     key = key or "/" * (path.endswith("/") and bool(container))  # all of the container
     if not key:
@@ -70,7 +70,7 @@ def _locate(place: Place) -> Located:
     return Located(bucket, unquote(key))
 
 
-def _account(place: Place, written: str) -> Account:
+def account_of(place: Place, written: str) -> Account:
     credential = place.credential
     name = written.rpartition("/")[2].split(".")[0]
     if not credential:
@@ -127,5 +127,5 @@ def _account_is_in_path(host: str) -> bool:
     return True
 
 
-_room = Objects(_locate)
+_room = Objects(locate)
 look, open_intake, open_sink, open_output, settle = _room.look, _room.open_intake, _room.open_sink, _room.open_output, _room.settle

@@ -54,7 +54,7 @@ class Objects:
         store, key = self._locate(place)
 
         def opened(found: Object, part: str | None) -> Intake:
-            file = _file(store, found, is_halted)
+            file = object_file(store, found, is_halted)
             if place.settings.format == "parquet":
                 if not is_parquet(file):
                     raise ScoringError("The intake is not Parquet", f"{file.name} is not a Parquet file. Set format: csv if it is CSV.")
@@ -108,7 +108,7 @@ def _is_data(name: str, suffix: str) -> bool:
     return name.lower().endswith(suffix) and not hidden
 
 
-def _file(store: Store, found: Object, is_halted: Callable[[], bool]) -> File:
+def object_file(store: Store, found: Object, is_halted: Callable[[], bool]) -> File:
     name = store.url(found.key)
     return File(
         name,
