@@ -64,6 +64,7 @@ LIBRARIES: dict[str, set[str]] = {
     "joblib": {"engine"},
     "lightgbm": {"engine"},
     "mlflow": {"engine"},
+    "mssql_python": {"engine"},
     "numpy": {"engine"},
     "onnx": {"engine"},
     "obstore": {"engine"},

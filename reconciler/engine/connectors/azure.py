@@ -57,7 +57,7 @@ def locate(place: Place) -> Located:
     if _account_is_in_path(address.hostname or ""):
         first, _, path = path.partition("/")
         written = f"{written}/{first}"
-    account = _account(place, written)
+    account = account_of(place, written)
     container, _, key = path.partition("/")
     key = key or "/" * (path.endswith("/") and bool(container))  # all of the container
     if not key:
@@ -70,7 +70,7 @@ def locate(place: Place) -> Located:
     return Located(bucket, unquote(key))
 
 
-def _account(place: Place, written: str) -> Account:
+def account_of(place: Place, written: str) -> Account:
     credential = place.credential
     name = written.rpartition("/")[2].split(".")[0]
     if not credential:
