@@ -19,7 +19,7 @@ ROOMS: Mapping[str, Room] = MappingProxyType(
         "s3": Room("s3", "aws", "obstore"),
         "azure": Room("azure", "azure", "obstore"),
         "gcp": Room("gcp", "gcp", "google.cloud.storage"),
-        "http": Room("http", "http", "urllib3"),
+        "http": Room("http", "http", "httpx"),
         "jdbc": Room("jdbc", "postgresql", "adbc_driver_postgresql"),
         "snowflake": Room("snowflake", "snowflake", "snowflake.connector"),
         "synapse": Room("synapse", "synapse", "mssql_python"),
