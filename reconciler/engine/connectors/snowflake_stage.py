@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from reconciler.engine.connectors.connector import ROOMS
+from reconciler.engine.connectors.rooms import ROOMS
 from reconciler.engine.connectors.snowflake_names import one_of, whole
 from reconciler.engine.connectors.snowflake_session import Session
 from reconciler.engine.connectors.snowflake_types import FLAVOR
