@@ -5,16 +5,18 @@ table has. DDL commits by itself in Snowflake, so the staging table and a target
 killed in the middle of it, Snowflake rolls it back once the next one, which waits for its locks, has waited for five minutes.
 """
 
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
 
 from reconciler.engine.connectors import statements
-from reconciler.engine.connectors.patience import paused
+from reconciler.engine.connectors.patience import waited
 from reconciler.engine.connectors.snowflake_names import Table, columns, found_table, new_table, table
 from reconciler.engine.connectors.snowflake_session import UNREACHABLE, Session
 from reconciler.engine.connectors.snowflake_stage import BucketStage, Stage, TableStage, loading
@@ -61,7 +63,7 @@ def settle(place: Place, rows: int) -> None:
             # A line that breaks in the middle, also of the commit, is no harm: the next try sees what became of the last one.
             if pause is None or error.summary != UNREACHABLE:
                 raise
-            paused(pause, place.is_halted)
+            waited(partial(time.sleep, pause), place.is_halted, lambda: None)
 
 
 def discard(place: Place) -> None:
