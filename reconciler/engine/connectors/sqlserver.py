@@ -22,6 +22,7 @@ A = TypeVar("A")
 
 mssql_python.pooling(enabled=False)  # else a connection that broke is handed out again
 
+_PORT = "1433"
 _LOGIN_S = 8
 _LOAD_S = 600  # for one bulk copy of ROWS
 _READ_ROWS = 16_384
@@ -54,6 +55,7 @@ _PROPERTY = re.compile(r";\s*(?:([^=;]+?)\s*=\s*(\{(?:[^}]|\}\})*\}|[^;]*))?")
 
 # What the server or the driver says, and what to do about it.
 _TROUBLES: Sequence[tuple[str, str, str]] = (
+    (r"load the driver|libltdl|libodbc", "The driver cannot be loaded", "It needs libltdl: apt-get install libltdl7."),
     (r"Login failed for", "The credential is refused", "Correct the credential's user or password."),
     (r"Cannot open database", "The database does not exist", "Correct the database in the data store, or let the user in."),
     (r"Invalid object name", "The table does not exist", "Correct the table or its schema."),
@@ -79,7 +81,7 @@ class Session:
 
     def __init__(self, place: Place, secrets: Sequence[str] = ()) -> None:
         properties = _properties(place.data_store, place.credential)
-        self.name = f"SQL Server at {properties['host']}/{properties.get('Database', '')}"
+        self.name = f"SQL Server at {properties['host']}:{properties.get('port', _PORT)}/{properties.get('Database', '')}"
         self._secrets = [secret for secret in (properties.get("PWD"), *secrets) if secret]
         self._is_halted = place.is_halted
         self._lock = threading.Lock()
@@ -289,7 +291,7 @@ def _unbraced(value: str) -> str:
 
 
 def _connection_string(properties: Mapping[str, str]) -> str:
-    server = f"tcp:{properties['host']},{properties.get('port', '1433')}"
+    server = f"tcp:{properties['host']},{properties.get('port', _PORT)}"
     given = {"Server": server, "Encrypt": "yes", "ConnectRetryCount": "0"}
     given |= {keyword: value for keyword, value in properties.items() if keyword not in ("host", "port")}
     return ";".join(f"{keyword}={{{value.replace('}', '}}')}}}" for keyword, value in given.items())

@@ -1,6 +1,7 @@
 """Synapse. The rule here: Microsoft's own driver, over a real socket, in both ways: through a container of Azure, and without."""
 
 import itertools
+import json
 import os
 import pickle
 import signal
@@ -448,6 +449,62 @@ def test_a_probe_tells_one_content_from_another(direct: Bench) -> None:
     assert look(place) == before
     direct.server.run(f"UPDATE {quoted(table)} SET [a] = 2")
     assert look(place) != before
+
+
+def test_a_server_tells_its_schemas_and_tables(direct: Bench) -> None:
+    table = direct.table("[a] float")
+    direct.server.run(f"CREATE SCHEMA [other {direct.number}]", f"CREATE TABLE [other {direct.number}].[x y] ([a] float)")
+    place = direct.intake(table="not looked at")
+    room.ping(place)
+    assert {"dbo", f"other {direct.number}"} <= set(room.schemas(place))
+    assert ("dbo", table, "table") in room.tables(place, None)
+    assert room.tables(place, f"other {direct.number}") == [(f"other {direct.number}", "x y", "table")]
+
+
+STORES = {
+    "url": {"jdbcUrl": "jdbc:sqlserver://127.0.0.1:PORT;databaseName={warehouse};encrypt=true;trustServerCertificate=true;loginTimeout=30"},
+    "fields": {
+        "fields": [
+            {"id": "synapse.address", "name": "address", "value": "127.0.0.1:PORT"},
+            {"id": "synapse.database", "name": "database", "value": "warehouse"},
+            {"id": "x", "name": "trustServerCertificate", "value": "true"},
+        ]
+    },
+}
+
+
+@pytest.mark.parametrize("way", STORES)
+def test_a_data_store_is_a_url_or_fields(direct: Bench, way: str) -> None:
+    given = json.loads(json.dumps(STORES[way]).replace("PORT", str(direct.server.port)))
+    room.ping(direct.intake(table="t", data_store=given))
+
+
+def test_what_a_data_store_says_wrong_is_named_without_its_values(direct: Bench) -> None:
+    for given, expected in (
+        ({"jdbcUrl": "jdbc:sqlserver://h:1;password=s3cret;colour=blue"}, "colour"),
+        ({"jdbcUrl": "jdbc:postgresql://u:s3cret@h/d"}, "jdbc:sqlserver://host"),
+        ({"fields": [{"id": "database", "name": "database", "value": "s3cret"}]}, "neither a jdbcUrl"),
+    ):
+        message = said(lambda given=given: room.ping(direct.intake(table="t", data_store=given)))
+        assert expected in message and "s3cret" not in message and "blue" not in message
+
+
+def test_an_output_that_is_left_leaves_nothing(bench: Bench) -> None:
+    table = bench.table("[y] float", "0.5")
+    rows = pa.RecordBatch.from_pydict({"y": [0.1] * 70_000})  # more than one bulk copy takes
+    with pytest.raises(Cancelled), room.open_output(bench.output(table), rows.schema) as output:
+        output.write(rows)
+        assert bench.left()
+        raise Cancelled("The job was aborted")
+    assert bench.rows(table) == [(0.5,)]
+    assert bench.left() == []
+
+
+def test_what_cannot_be_settled_is_discarded(bench: Bench, run: Run, csv: Callable[[str], Path]) -> None:
+    table = bench.table("[y_PREDICTION] float CHECK ([y_PREDICTION] > 1000)")
+    said(lambda: run(csv("a,b\n1,2\n"), bench.output(table)))
+    assert bench.rows(table) == []
+    assert bench.left() == []
 
 
 # Dying
