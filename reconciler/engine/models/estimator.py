@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import threadpoolctl
 
 from reconciler.engine.metadata import Metadata
 from reconciler.engine.models.estimator_columns import text_columns
@@ -13,6 +12,7 @@ from reconciler.engine.models.estimator_weights import weights
 from reconciler.engine.models.frame import typed
 from reconciler.engine.models.labels import order_of, unfit
 from reconciler.engine.models.model import Feature, Scores, linear_terms, matrix
+from reconciler.engine.models.one_thread import OneThread
 from reconciler.errors import ModelError, ScoringError
 
 _ROWS = 4096
@@ -27,12 +27,11 @@ class EstimatorModel:
         self.features = features
         self._has_names = has_names
         self._predict = predict
-        self._pools = threadpoolctl.ThreadpoolController()
+        self._one_thread = OneThread()
 
     def predict(self, rows: pa.RecordBatch) -> Scores:
         try:
-            # One thread in here: the pipeline calls from as many as there are cores, and sums of floats cannot depend on the machine.
-            with self._pools.limit(limits=1):
+            with self._one_thread.held():
                 return np.asarray(self._predict(typed(rows) if self._has_names else matrix(rows, np.float64)), np.float64)
         except ScoringError:
             raise
