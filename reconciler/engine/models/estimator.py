@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from reconciler.engine.metadata import Metadata
 from reconciler.engine.models.estimator_columns import text_columns
+from reconciler.engine.models.estimator_trees import contributions
 from reconciler.engine.models.estimator_weights import weights
 from reconciler.engine.models.frame import typed
 from reconciler.engine.models.labels import order_of, unfit
@@ -30,13 +31,27 @@ class EstimatorModel:
         self._one_thread = OneThread()
 
     def predict(self, rows: pa.RecordBatch) -> Scores:
+        return self._answer(self._predict, rows)
+
+    def _answer(self, call: Callable[[Any], Any], rows: pa.RecordBatch) -> Scores:
         try:
             with self._one_thread.held():
-                return np.asarray(self._predict(typed(rows) if self._has_names else matrix(rows, np.float64)), np.float64)
+                return np.asarray(call(typed(rows) if self._has_names else matrix(rows, np.float64)), np.float64)
         except ScoringError:
             raise
         except Exception as error:  # an estimator may raise what it likes
             raise failure(error) from error
+
+
+class TreesEstimatorModel(EstimatorModel):
+    """One whose own library says what each feature adds."""
+
+    def __init__(self, features: tuple[Feature, ...], has_names: bool, predict: Callable[[Any], Any], contributions: Callable[[Any], Scores]) -> None:
+        super().__init__(features, has_names, predict)
+        self._contributions = contributions
+
+    def contributions(self, rows: pa.RecordBatch) -> Scores:
+        return self._answer(self._contributions, rows)
 
 
 class LinearEstimatorModel(EstimatorModel):
@@ -75,6 +90,8 @@ def model_of(metadata: Metadata, estimator: Any) -> EstimatorModel:
     order = order_of(metadata, _labels(metadata, estimator.classes_)) if metadata.target_type in ("Binary", "Multiclass") else []
     if not texts and (found := weights(metadata.target_type, estimator, order)):
         return LinearEstimatorModel(features, has_names, call, *found)
+    if trees := contributions(metadata.target_type, estimator, order):
+        return TreesEstimatorModel(features, has_names, call, trees)
     return EstimatorModel(features, has_names, call)
 
 
