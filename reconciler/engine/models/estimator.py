@@ -129,7 +129,15 @@ def _regression(metadata: Metadata, estimator: Any) -> Callable[[Any], Any]:
 
 def _is_classifier(estimator: Any) -> bool:
     # CatBoost's regressor has classes too: none.
-    return getattr(estimator, "_estimator_type", None) == "classifier" or len(getattr(estimator, "classes_", ())) > 0
+    return _kind(estimator) == "classifier" or len(getattr(estimator, "classes_", ())) > 0
+
+
+def _kind(estimator: Any) -> str | None:
+    """`classifier`, `regressor`, `clusterer`, …, as scikit-learn has it; None for what does not say."""
+    try:
+        return str(estimator.__sklearn_tags__().estimator_type)
+    except Exception:  # before scikit-learn 1.6, of CatBoost, and of what is no estimator
+        return getattr(estimator, "_estimator_type", None)
 
 
 def _classification(metadata: Metadata, estimator: Any) -> Callable[[Any], Any]:
@@ -160,9 +168,13 @@ def _clustering(metadata: Metadata, estimator: Any) -> Callable[[Any], Any]:
     if hasattr(estimator, "predict_proba"):
         return lambda table: _of_width(metadata, np.asarray(estimator.predict_proba(table)), width)
     predict = _method(metadata, estimator, "predict")
+    if _kind(estimator) == "regressor":
+        raise unfit(metadata, "it is a regressor, but targetType is Clustering")
 
     def scores(table: Any) -> Any:
         found = np.asarray(predict(table))
+        if found.ndim != 1 or found.dtype.kind not in "iu":
+            raise unfit(metadata, "it gives something else than the number of a cluster")
         if len(found) and not 0 <= found.min() <= found.max() < width:
             raise unfit(metadata, f"it gave cluster {found.max()}, but classLabels lists {width} from 0 on")
         return np.eye(width)[found]
