@@ -20,7 +20,7 @@ from servers.seaweed import Seaweed, seaweed  # noqa: F401
 from servers.snowflake import snowflake  # noqa: F401
 from servers.synapse import synapse  # noqa: F401
 from servers.web import web_server  # noqa: F401
-from systems import SYSTEMS, Objects, Rows, System, csv_rows, csv_text
+from systems import SYSTEMS, Objects, Rows, System, csv_rows, csv_text, other
 
 from reconciler.planning import make_plan
 from reconciler.project import Project
@@ -96,11 +96,6 @@ def local(root: Path, name: str, rows: Rows) -> dict[str, Any]:
 
 def to(name: str) -> dict[str, Any]:
     return {**LOCAL, "path": f"out/{name}"}
-
-
-def other(rows: Rows) -> Rows:
-    """The same rows, of which one is another."""
-    return [{**rows[0], "alcohol": "11.03", "color_intensity": "2.2", "proline": "407.0"}, *rows[1:]]
 
 
 def apply(reconciler: Reconciler) -> str:
