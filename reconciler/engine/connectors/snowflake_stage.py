@@ -22,7 +22,7 @@ from reconciler.engine.packages import engine_packages
 from reconciler.engine.place import Place
 from reconciler.engine.sink import FileSink, Sink
 from reconciler.errors import ScoringError
-from reconciler.settings import INTAKES
+from reconciler.settings import INTAKES, SnowflakeIntake
 
 # How a stage's URL begins, by cloudStorageType, and how the rooms of object stores have it.
 _SCHEMES: Mapping[str, Mapping[str, str]] = MappingProxyType(
@@ -48,6 +48,7 @@ class BucketStage:
     """On a stage of the user's."""
 
     def __init__(self, session: Session, place: Place) -> None:
+        """The intake and the output of one job may be on one stage: each has a folder of its own."""
         settings = place.settings
         name, url, endpoint = _external(session, settings.external_stage)
         kind = settings.cloud_storage_type
@@ -143,7 +144,7 @@ def _reference(stage: Name, path: str) -> str:
 
 
 def _folder(place: Place) -> str:
-    return f"reconciler_{place.job}/"
+    return f"reconciler_{place.job}/{'in' if isinstance(place.settings, SnowflakeIntake) else 'out'}/"
 
 
 def _external(session: Session, said: str) -> tuple[Name, str, str | None]:

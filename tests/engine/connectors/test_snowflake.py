@@ -3,6 +3,7 @@
 The emulator is DuckDB: it has no case in its names, always a current database, no warehouses, no privileges, and no lock to wait for.
 """
 
+import dataclasses
 import itertools
 import logging
 import pickle
@@ -102,9 +103,11 @@ def tables(server: Snowflake) -> list[str]:
 @STAGED
 def test_a_table_is_scored_into_a_new_table(server: Snowflake, rows: str, run: Run, stage: str | None) -> None:
     target = f"Scored of {rows}"
+    source = place(server, table=rows, external_stage=stage)
+    scored = place(server, True, table=target, external_stage=stage, statement_type="insert", create_table_if_not_exists=True)
     tally = run(
-        place(server, table=rows, external_stage=stage),
-        place(server, True, table=target, external_stage=stage, statement_type="insert", create_table_if_not_exists=True),
+        source,
+        dataclasses.replace(scored, job=source.job),  # as the service has it
         passthrough_columns=["ID"],
         column_names_remapping={"ID": "id"},
     )
@@ -455,6 +458,14 @@ def test_what_is_not_there_is_named(server: Snowflake, settings: dict[str, Any],
     with pytest.raises(ScoringError) as caught:
         read(place(server, **settings))
     assert said.lower() in text_of(caught).lower()
+
+
+def test_unloaded_rows_that_are_gone_end_the_job(server: Snowflake, rows: str) -> None:
+    intake = room.open_intake(place(server, table=rows, external_stage="lake"), Dialect(), lambda: False)
+    obstore.delete(server.seaweed.store(BUCKET), files(server))
+    with pytest.raises(ScoringError, match="Unloaded rows are missing"):
+        list(intake.pieces(intake.header, 1000, None, lambda: False))
+    intake.close()
 
 
 def test_a_target_that_is_not_there_is_named(server: Snowflake) -> None:
