@@ -22,7 +22,7 @@ from snowflake.connector.errors import Error, ForbiddenError, HttpError, Operati
 
 from reconciler.engine.connectors.patience import waited
 from reconciler.engine.place import Fields, Place
-from reconciler.errors import ScoringError
+from reconciler.errors import Lost, ScoringError
 
 A = TypeVar("A")
 
@@ -63,7 +63,7 @@ _TROUBLES: Mapping[int, tuple[str, str]] = MappingProxyType(
         290404: ("Snowflake does not know the account", "Correct the account in the data store's URL."),
     }
 )
-UNREACHABLE = "Snowflake cannot be reached"
+_UNREACHABLE = "Snowflake cannot be reached"
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Session:
             self._leave()
 
     def _leave(self) -> None:
-        self._lost = ScoringError(UNREACHABLE, f"{self.address.name}: the session is closed.")
+        self._lost = ScoringError(_UNREACHABLE, f"{self.address.name}: the session is closed.")
         if self._connection:
             with suppress(Error, OSError):
                 self._connection.close(retry=False)
@@ -122,6 +122,11 @@ class Session:
     def run(self, statement: str, *values: str) -> int:
         """How many rows it changed."""
         return self.asked(statement, lambda: self.cursor().execute(statement, values or None).rowcount or 0)
+
+    def commit(self) -> None:
+        """An abort waits for what becomes of it."""
+        self._is_halted = lambda: False
+        self.run("COMMIT")
 
     def rows(self, query: str, *values: str) -> Sequence[Mapping[str, Any]]:
         """All of them; names are in upper case."""
@@ -156,7 +161,7 @@ class Session:
             return ScoringError(summary, f"{self.address.name}: {said}. {advice}")
         if isinstance(error, ProgrammingError):
             return ScoringError("Snowflake refused a statement", f"{self.address.name}: {said}. It was: {self._shown(what, 200)}.")
-        self._lost = ScoringError(UNREACHABLE, f"{self.address.name}: {said}. Check the network and the data store's URL.")
+        self._lost = Lost(_UNREACHABLE, f"{self.address.name}: {said}. Check the network and the data store's URL.")
         return self._lost
 
     def _shown(self, text: str, size: int = 600) -> str:
@@ -193,7 +198,7 @@ class Session:
             socket.create_connection((self.address.host, self.address.port), timeout=_LOGIN_S).close()
         except OSError as error:
             detail = f"{self.address.name}: {error.strerror or error}. Check the account, the host and the port of the data store, and the network."
-            raise ScoringError(UNREACHABLE, detail) from error
+            raise Lost(_UNREACHABLE, detail) from error
 
     def _pauses(self) -> Iterator[int]:
         yield from _PAUSES_S
