@@ -13,6 +13,7 @@ from servers.web import Web, page, status, web_server  # noqa: F401
 
 from reconciler import confidential
 from reconciler.confidential import REDACTED
+from reconciler.service.secret_box import SecretBox
 
 WINES = (REPOSITORY / "specs/data/wine.csv").read_bytes()
 SECRETS = {"SIG": "s1gnature-of-the-intake", "SAS": "st=2026&sig=s1gnature-of-the-output", "TOKEN": "t0ken-of-the-output"}
@@ -45,6 +46,9 @@ jobs:
         ({"prediction_instance": {"host_name": "h", "api_key": "S"}}, {"prediction_instance": {"host_name": "h", "api_key": REDACTED}}),
         ({"columnNamesRemapping": {"apiKey": "a", "url": "b"}}, {"columnNamesRemapping": {"apiKey": "a", "url": "b"}}),
         ({"jdbcUrl": "jdbc:sqlserver://h;user=u;password={S;S};x=1"}, {"jdbcUrl": "jdbc:sqlserver://h;user=u;password=[redacted];x=1"}),
+        ({"jdbcUrl": "jdbc:postgresql://h/d?password=S S;S/S,S&x=1"}, {"jdbcUrl": "jdbc:postgresql://h/d?password=[redacted]&x=1"}),
+        ({"jdbcUrl": "jdbc:teradata://h/USER=u,PASSWORD=S,TMODE=ANSI"}, {"jdbcUrl": "jdbc:teradata://h/USER=u,PASSWORD=[redacted],TMODE=ANSI"}),
+        ({"url": "s3://lake/key=1/token=2/in.csv"}, {"url": "s3://lake/key=1/token=2/in.csv"}),
         ({"fields": [{"name": "password", "value": "S"}]}, {"fields": [{"name": "password", "value": REDACTED}]}),
     ],
     ids=lambda value: next(iter(value)),
@@ -52,6 +56,15 @@ jobs:
 def test_what_is_secret_is_known_by_its_name(settings: dict[str, Any], shown: dict[str, Any]) -> None:
     assert confidential.redacted(settings) == shown
     assert bool(confidential.redacted_fields(settings)) == (settings != shown)
+
+
+@pytest.mark.parametrize("url", ["jdbc:sqlserver://h;password=a?token=b;x=1", "jdbc:postgresql://u:p@h/d?password=a&token=b", "jdbc:x"])
+def test_what_is_sealed_is_opened_as_it_was(tmp_path: Path, url: str) -> None:
+    box = SecretBox(tmp_path / "key")
+    sealed = box.sealed({"jdbcUrl": url})
+    if url != "jdbc:x":
+        assert "=a" not in sealed["jdbcUrl"] and ":p@" not in sealed["jdbcUrl"]
+    assert box.opened(box.sealed(sealed)) == {"jdbcUrl": url}
 
 
 @pytest.fixture(scope="module")
@@ -83,10 +96,10 @@ def bytes_in(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
 
 
-def check_sent(web: Web) -> None:
+def check_sent(web: Web, method: str = "POST") -> None:
     """Whoever scores asks for the rows, and sends the scores, with the secrets."""
     assert {seen.path for seen in web.asked("GET")} == {f"/in.csv?month=9&sig={SECRETS['SIG']}"}
-    (sent,) = web.asked("POST")
+    (sent,) = web.asked(method)
     assert sent.path == f"/out?{SECRETS['SAS']}"
     assert (sent.headers["Authorization"], sent.headers["X-Table"]) == (f"Bearer {SECRETS['TOKEN']}", "wines")
     assert sent.body.count(b"\n") == WINES.count(b"\n")
@@ -150,10 +163,21 @@ def test_a_definition_keeps_its_secrets_for_its_runs(web: Web, served: Program, 
     made = served.http.post("batchPredictionJobDefinitions/", json=body).json()
     shown = served.http.patch(f"batchPredictionJobDefinitions/{made['id']}/", json={"name": "signed still"}).json()
     shown = [made, shown, served.http.get(f"batchPredictionJobDefinitions/{made['id']}/portable/").text]
+    changed = {"outputSettings": made["batchPredictionJob"]["outputSettings"] | {"method": "PUT"}, "name": "signed for ever"}
+    shown.append(served.http.patch(f"batchPredictionJobDefinitions/{made['id']}/", json=changed).json())
     run = served.http.post("batchPredictions/fromJobDefinition/", json={"jobDefinitionId": made["id"]}).json()
     assert served.until(run["id"], "COMPLETED", "ABORTED")["status"] == "COMPLETED"
-    check_sent(web)
+    check_sent(web, "PUT")
     assert [leak for leak in LEAKS if leak.encode() in kept_there() + json.dumps(shown).encode()] == []
+
+
+def test_a_secret_as_an_answer_shows_it_is_none(served: Program) -> None:
+    output = {"type": "http", "url": f"http://h/out?sig={REDACTED}", "headers": {"Authorization": REDACTED}}
+    refused = served.http.post("batchPredictions/", json={"deploymentId": served.deployments["wine"], "outputSettings": output})
+    assert refused.status_code == 422
+    assert refused.json()["errors"]["outputSettings"].keys() == {"url", "headers.Authorization"}
+    store = {"type": "jdbc", "canonicalName": "copied", "params": {"jdbcUrl": f"jdbc:postgresql://h/d?password={REDACTED}"}}
+    assert served.http.post("externalDataStores/", json=store).status_code == 422
 
 
 def test_what_fails_is_told_without_the_secrets(web: Web, served: Program) -> None:
