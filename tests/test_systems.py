@@ -255,14 +255,18 @@ def test_missing_variable_is_named_with_credential_and_workspace(
     assert "The environment has no SYSTEM_awsAccessKeyId" in " ".join(said.err.split())
 
 
-def test_variable_that_is_missing_when_it_is_written_ends_the_job_and_says_so(
+def test_variable_that_an_output_lacks_is_told_before_anything_is_scored(
     lake: Objects, root: Path, write: Write, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(lake.openers, a={"intake": local(root, "a.csv", WINES), "output": lake.output("out.csv")})
+    rows = local(root, "a.csv", WINES)
+    write(lake.openers, a={"intake": rows, "output": lake.output("out.csv")}, b={"intake": rows, "output": to("b.csv")})
     monkeypatch.delenv("SYSTEM_awsAccessKeyId")
     said = reconciler("apply", "-auto-approve", "-no-color")
     assert said.code == 1
-    assert "The environment has no SYSTEM_awsAccessKeyId" in " ".join((said.out + said.err).split())
+    words = " ".join((said.out + said.err).split())
+    assert 'The credential "lake" cannot be used with job.a' in words
+    assert "The environment has no SYSTEM_awsAccessKeyId" in words
+    assert not (root / "out/b.csv").exists()
     monkeypatch.setenv("SYSTEM_awsAccessKeyId", lake.secrets["SYSTEM_awsAccessKeyId"])
     apply(reconciler)
     assert len(lake.read("out.csv")) == len(WINES)
