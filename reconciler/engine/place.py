@@ -34,7 +34,7 @@ class Place:
     `is_halted` tells whether the job was aborted, to whoever waits for the system; it is called in any thread.
     """
 
-    settings: Any
+    settings: Any = field(repr=False)  # may hold secrets: the url and the headers of http, a key of the customer's
     credential: Fields = field(default_factory=dict, repr=False)
     storage_credential: Fields = field(default_factory=dict, repr=False)  # cloudStorageCredentialId
     data_store: Fields = field(default_factory=dict, repr=False)
