@@ -5,18 +5,18 @@
 
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from reconciler import confidential
+from reconciler.confidential import REFERENCE
 from reconciler.errors import ScoringError
 
 # Of a workspace, by section and by what the settings of a job name: {"name": …, "fields": …}.
 Bindings = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
-_REFERENCE = re.compile(r"\$\{env\.([\w-]+)\}")
 _JSON = frozenset({"gcpKey"})  # secrets that are objects
 _WORDS = {"credentials": "credential", "data_stores": "data store"}
 
@@ -40,6 +40,13 @@ class Vault:
     def data_store(self, id: str) -> dict[str, Any]:
         return self._opened("data_stores", id)
 
+    def opened(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings of one place, or a whole job, with what the references in them stand for."""
+        try:
+            return confidential.visited(settings, lambda path, text: self._filled(".".join(path), text))
+        except _Missing as missing:
+            raise ScoringError("A secret of the job is not there", f'In the workspace "{self.workspace}", {missing}') from None
+
     def _opened(self, section: str, id: str) -> dict[str, Any]:
         word = _WORDS[section]
         bound = self.bindings.get(section, {}).get(id)
@@ -55,7 +62,7 @@ class Vault:
     def _value(self, name: str, value: Any) -> Any:
         match value:
             case str():
-                text = _REFERENCE.sub(lambda match: self._variable(name, match[1]), value)
+                text = self._filled(name, value)
             case {"file": file}:
                 text = self._content(name, file)
             case dict():
@@ -65,6 +72,9 @@ class Vault:
             case _:
                 return value
         return _object(name, text) if name in _JSON else text
+
+    def _filled(self, name: str, text: str) -> str:
+        return REFERENCE.sub(lambda match: self._variable(name, match[1]), text)
 
     def _variable(self, name: str, variable: str) -> str:
         if not (text := self.environment.get(variable)):
