@@ -33,6 +33,7 @@ from reconciler.errors import Cancelled, ScoringError
 _AHEAD = 3  # batches on their way to the server
 _GRACE_S = 2.0
 _SHOWN = 60  # characters of a value in a message
+_LONGEST_NAME = 63
 
 
 def open_output(place: Place, schema: pa.Schema) -> "TableOutput":
@@ -229,6 +230,9 @@ def _fitted(session: Session, place: Place, target: Name, output: Sequence[str])
     if columns is not None and settings.statement_type == "createTable" and not settings.create_table_if_not_exists:
         detail = f"{session.server.name} has {target}. Choose the statement_type insert, or another table."
         raise ScoringError("The table exists already", detail)
+    if columns is None and (cut := [column for column in output if len(column.encode()) > _LONGEST_NAME]):
+        detail = f"{target}: PostgreSQL has names of {_LONGEST_NAME} bytes, and would cut {', '.join(cut)}. Rename it by column_names_remapping."
+        raise ScoringError("Names of columns are too long", detail)
     required = [column.name for column in (columns or {}).values() if column.is_required]
     names = fitted(settings, output, columns, required)
     written = [name for name in names.values() if columns and columns[name].is_generated and settings.statement_type != "update"]

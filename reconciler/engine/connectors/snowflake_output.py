@@ -77,7 +77,8 @@ def _settle(session: Session, place: Place, rows: int) -> None:
             detail = f"{staging} has {held} rows and not the {rows} that were written to it. Nothing was written to {target}; score the job again."
             raise ScoringError("The staging table is not as it was left", detail)
         if found is None:
-            session.run(creation(FLAVOR, target, {column.name: column.staged for column in columns(session, staging)}))
+            # By the staging table's own types, which are not all among those that files have.
+            session.run(f"CREATE TABLE IF NOT EXISTS {FLAVOR.qualified(target)} AS SELECT * FROM {FLAVOR.qualified(staging)} WHERE FALSE")
             found = table(session, target)
         _move(session, settings, found, staging, rows)
 

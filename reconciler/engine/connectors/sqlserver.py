@@ -50,7 +50,7 @@ _PROPERTIES: Mapping[str, str] = MappingProxyType(
 _IGNORED = {"logintimeout", "applicationname", "sslprotocol", "sendstringparametersasunicode", "lastupdatecount"}
 _FIELDS = {"address": "host", "host": "host", "hostname": "host", "db": "Database", "dbname": "Database"}
 _FLAGS = {"true": "yes", "false": "no"}
-_URL = re.compile(r"jdbc:sqlserver://(?P<host>[^;:\\\\]*)(?:\\\\[^;:]*)?(?::(?P<port>\d+))?(?P<rest>(?:;.*)?)", re.DOTALL)
+_URL = re.compile(r"jdbc:sqlserver://(?P<host>[^;:\\]*)(?P<instance>\\[^;:]*)?(?::(?P<port>\d+))?(?P<rest>(?:;.*)?)", re.DOTALL)
 _PROPERTY = re.compile(r";\s*(?:([^=;]+?)\s*=\s*(\{(?:[^}]|\}\})*\}|[^;]*))?")
 
 _UNREACHABLE = "The database cannot be reached"
@@ -270,6 +270,9 @@ def _of_url(url: str) -> list[tuple[str, str]]:
     if not found:
         raise ScoringError("The data store is of another system", "The type synapse needs a jdbcUrl as jdbc:sqlserver://host:1433;database=name.")
     given = [(name, _unbraced(value)) for name, value in _PROPERTY.findall(found["rest"]) if name]
+    has_port = found["port"] or any(_PROPERTIES.get(name.lower()) == "port" for name, _ in given)
+    if found["instance"] and not has_port:  # beside a port, an instance says nothing: so does Microsoft's own driver
+        raise ScoringError("The data store cannot be read", "Its jdbcUrl names an instance and no port. Name the port: jdbc:sqlserver://host:1433.")
     return [("serverName", found["host"]), *([("portNumber", found["port"])] if found["port"] else []), *given]
 
 
