@@ -67,7 +67,7 @@ def postgres_server() -> Iterator[Postgres]:
 
 def _as_owner(command: list[Any]) -> list[str]:
     words = list(map(str, command))
-    return ["setpriv", f"--reuid={_OWNER}", f"--regid={_OWNER}", "--clear-groups", *words] if os.getuid() == 0 else words
+    return ["setpriv", f"--reuid={_OWNER}", f"--regid={_OWNER}", "--clear-groups", "--pdeathsig=QUIT", *words] if os.getuid() == 0 else words
 
 
 def _answers(server: Postgres) -> bool:

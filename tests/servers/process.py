@@ -1,9 +1,11 @@
-"""A server as a process of the tests. The rule here: it listens on loopback, is waited for until it answers, and is stopped by its own id."""
+"""A server as a process of the tests. The rule here: it listens on loopback, answers before it is used, and ends with us or by its own id."""
 
+import ctypes
 import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
@@ -56,6 +58,7 @@ def running(command: Sequence[str | Path], log: Path, is_ready: Callable[[], boo
             env=os.environ | environment,
             cwd=log.parent,
             start_new_session=True,
+            preexec_fn=_dies_with_us,
         )
     try:
         end = time.monotonic() + _PATIENCE_S
@@ -65,6 +68,12 @@ def running(command: Sequence[str | Path], log: Path, is_ready: Callable[[], boo
         yield server.pid
     finally:
         _stop(server)
+
+
+def _dies_with_us() -> None:
+    """Tests that are killed stop nothing: the kernel does it then (prctl(2), PR_SET_PDEATHSIG)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def _stop(server: "subprocess.Popen[bytes]") -> None:

@@ -83,8 +83,8 @@ def _unloaded(session: Session, place: Place, query: str) -> Intake:
     kinds = _kinds(description)
     chosen = ", ".join(f"{kind.unloaded.format(column=FLAVOR.quoted(name))} AS {FLAVOR.quoted(name)}" for name, kind in kinds.items())
     stage.clear()  # of what a former process has left
-    session.run(unloading(stage, f"SELECT {chosen} FROM (\n{query}\n)"))
-    return UnloadedIntake(stage, name, _schema(kinds))
+    (unloaded,) = session.rows(unloading(stage, f"SELECT {chosen} FROM (\n{query}\n)"))
+    return UnloadedIntake(stage, name, _schema(kinds), int(unloaded["ROWS_UNLOADED"]))
 
 
 class UnloadedIntake:
@@ -93,12 +93,13 @@ class UnloadedIntake:
     unit = "row"
     bytes_total = 0  # nobody knows
 
-    def __init__(self, stage: BucketStage, name: str, schema: pa.Schema) -> None:
+    def __init__(self, stage: BucketStage, name: str, schema: pa.Schema, rows: int) -> None:
         self.name = name
         self.header: Sequence[str] = schema.names
         self.types: Sequence[pa.DataType] = list(schema.types)
         self.bytes_read = 0
         self._stage = stage
+        self._rows = rows
         self._schema = schema
 
     def pieces(self, columns: Sequence[str], rows: int, size: int | None, is_halted: Callable[[], bool]) -> Iterator[BatchPiece]:
@@ -113,6 +114,11 @@ class UnloadedIntake:
                     read += batch.num_rows
             finally:
                 opened.close()
+        if read != self._rows:
+            detail = (
+                f"{self.name}: Snowflake unloaded {self._rows} rows to {self._stage.reference}, and its files have {read}. Is it the stage's bucket?"
+            )
+            raise ScoringError("Unloaded rows are missing", detail)
 
     def close(self) -> None:
         with suppress(ScoringError):  # every row is read; whoever has the folder next clears it

@@ -22,7 +22,7 @@ from reconciler.engine.packages import engine_packages
 from reconciler.engine.place import Place
 from reconciler.engine.sink import FileSink, Sink
 from reconciler.errors import ScoringError
-from reconciler.settings import INTAKES
+from reconciler.settings import INTAKES, SnowflakeIntake
 
 # How a stage's URL begins, by cloudStorageType, and how the rooms of object stores have it.
 _SCHEMES: Mapping[str, Mapping[str, str]] = MappingProxyType(
@@ -48,6 +48,7 @@ class BucketStage:
     """On a stage of the user's."""
 
     def __init__(self, session: Session, place: Place) -> None:
+        """The intake and the output of one job may be on one stage: each has a folder of its own."""
         settings = place.settings
         name, url, endpoint = _external(session, settings.external_stage)
         kind = settings.cloud_storage_type
@@ -119,7 +120,8 @@ class _PutSink:
 
     def finish(self) -> None:
         self._file.close()
-        self._session.run(f"PUT '{self._path.as_uri()}' {self._reference} AUTO_COMPRESS = FALSE OVERWRITE = TRUE")
+        # The path as it stands: Snowflake takes no %20 for a space.
+        self._session.run(f"PUT {_literal(f'file://{self._path}')} {self._reference} AUTO_COMPRESS = FALSE OVERWRITE = TRUE")
 
     def close(self) -> None:
         self._file.close()
@@ -139,11 +141,15 @@ def loading(stage: Stage, table: Name) -> str:
 def _reference(stage: Name, path: str) -> str:
     """As SQL says it: in single quotes when there is more in it than letters."""
     said = f"@{FLAVOR.qualified(stage)}" + (f"/{path}" if path else "")
-    return said if re.fullmatch(r'[\w@%./"]+', said) else "'" + said.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return said if re.fullmatch(r'[\w@%./"]+', said) else _literal(said)
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _folder(place: Place) -> str:
-    return f"reconciler_{place.job}/"
+    return f"reconciler_{place.job}/{'in' if isinstance(place.settings, SnowflakeIntake) else 'out'}/"
 
 
 def _external(session: Session, said: str) -> tuple[Name, str, str | None]:
