@@ -3,8 +3,8 @@
     <url>/month=2026-10/country=DE/reconciler.parquet
 
 The columns are in the names of the folders and not in the files; a value that is missing or empty is `__HIVE_DEFAULT_PARTITION__`. Rows wait on
-the disk of this machine (TMPDIR) until the last one is scored. Then the files are made, and sent but for their last parts; then these follow,
-and each file is shown as a whole; then the files of that name that an earlier run left under the url are removed. Nothing else ever is.
+the disk of this machine (TMPDIR) until the last one is scored. Then the files are made, and the largest sent but for their last parts; then what
+is left follows, and each file is shown as a whole; then the files of that name that an earlier run left under the url are removed. Nothing else ever is.
 
 So a job that is killed before that last step leaves everything as it was. One that is killed in the middle of it leaves files of which each is
 whole, some new and some old: an object store shows one object at a time. Scored again, the job writes the same names, and the folder is right.
@@ -37,6 +37,7 @@ _ESCAPED = {code: f"%{code:02X}" for code in [*range(0x20), *map(ord, "\"#%'*/:=
 # Rows that are held before they go to the disk, and files that are sent at once.
 _HELD_BYTES = 64 << 20
 _AT_ONCE = 4
+_BEGUN = 16  # uploads that wait for their last part: each holds some MB
 
 
 class Partitions:
@@ -77,7 +78,8 @@ class Partitions:
     def finish(self) -> None:
         self._spill()
         made = {f"{self._prefix}{folder}{NAME}": self._made(spilled) for folder, spilled in sorted(self._files.items())}
-        rests = [self._begun(key, path) for key, path in made.items()]
+        largest = sorted(made, key=lambda key: -made[key].stat().st_size)[:_BEGUN]
+        rests = [self._begun(key, path) if key in largest else partial(self._sent, key, path, None, 0) for key, path in made.items()]
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="send") as pool:
             for sent in pool.map(lambda rest: rest(), rests):
                 self.bytes_written += sent
@@ -121,7 +123,8 @@ class Partitions:
         sink = begun or self._sink(key)
         with open(path, "rb") as file:
             file.seek(early)
-            sink.write(file.read())
+            while part := file.read(PART):
+                sink.write(part)
         sink.finish()
         return path.stat().st_size
 

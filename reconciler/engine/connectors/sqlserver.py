@@ -73,6 +73,7 @@ _TROUBLES: Sequence[tuple[str, str, str]] = (
     ),
     (r"TCP Provider|timeout expired|Communication link|[Cc]onnection|TDS|closed|broken pipe|reset", "The database cannot be reached", "Try again."),
 )
+_NAMES = re.compile(r"'[^']*'|\"[^\"]*\"")  # a table may be called closed_connections
 _SECRET = re.compile(r"(SECRET|PWD|Password)(\s*=\s*)(N?'(?:[^']|'')*'|\{(?:[^}]|\}\})*\}|[^;,\s)]+)", re.IGNORECASE)
 
 
@@ -229,7 +230,8 @@ class Session:
         said = _SECRET.sub(r"\1\2…", re.sub(r"\[(Microsoft|SQL Server|ODBC Driver[^\]]*)\]", "", said))
         for secret in self._secrets:
             said = said.replace(secret, "…").replace(secret.replace("'", "''"), "…")
-        found = next(((summary, advice) for pattern, summary, advice in _TROUBLES if re.search(pattern, said)), ("The database refuses", ""))
+        words = _NAMES.sub("", said)
+        found = next(((summary, advice) for pattern, summary, advice in _TROUBLES if re.search(pattern, words)), ("The database refuses", ""))
         summary, advice = found
         return ScoringError(summary, f"{self.name}: {said.strip().rstrip('.')}. {advice}".rstrip())
 
