@@ -11,8 +11,10 @@ from threading import Thread
 from typing import Any
 
 from reconciler.diagnostic import Diagnostic
+from reconciler.engine.connectors.rooms import ROOMS, is_installed
 from reconciler.engine.look import look
-from reconciler.engine.place import intake_place
+from reconciler.engine.packages import install
+from reconciler.engine.place import intake_place, output_place
 from reconciler.errors import ScoringError
 from reconciler.fingerprint import canonical_json, value_digest
 from reconciler.plan.remote import Look
@@ -52,6 +54,20 @@ def look_at(places: Iterable[str], vault: Vault, patience_s: float = _PATIENCE_S
             break
         found[place] = seen
     return {place: found.get(place) or _silent(place, patience_s) for place in wanted}
+
+
+def unopened(output: Mapping[str, Any], vault: Vault) -> Diagnostic | None:
+    """Why an output (its settings) cannot be opened: no library, or no secret where one is named. Nothing is connected to."""
+    kind = output["type"]
+    if kind not in ROOMS:
+        return None
+    if not is_installed(kind):
+        return Diagnostic("A package is not installed", f"An output of type {kind} needs it. Run: {install(ROOMS[kind].extra)}")
+    try:
+        output_place(output, vault, job="")
+    except ScoringError as error:
+        return Diagnostic(error.summary, error.detail)
+    return None
 
 
 def _look(place: str, vault: Vault) -> Look:

@@ -41,7 +41,7 @@ ROOMS: dict[str, set[str]] = {
     "wanted": {"plan", "spec", "state", "embedded", "engine.capability", "engine.metadata"},
     "refresh": {"plan", "state"},
     "answers": {"api", "plan", "scorer"},
-    "looking": {"engine.look", "engine.place", "plan", "vault"},
+    "looking": {"engine.connectors.rooms", "engine.look", "engine.packages", "engine.place", "plan", "vault"},
     "proof": {"plan", "refresh", "state"},
     "planning": {"answers", "looking", "plan", "proof", "refresh", "state", "vault", "wanted"},
     "apply": {"api", "plan", "state"},

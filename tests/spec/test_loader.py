@@ -79,8 +79,8 @@ def test_a_job_as_a_script_has_it_is_read(loaded: Loaded) -> None:
         ),
         pytest.param(
             "local",
-            "{type: snowflake, data_store_id: warehouse, table: t, cloud_storage_credential: lake}",
-            {"type": "snowflake", "dataStoreId": "warehouse", "table": "t", "cloudStorageCredentialId": "lake"},
+            "{type: snowflake, data_store_id: snow, table: t, cloud_storage_credential: lake}",
+            {"type": "snowflake", "dataStoreId": "snow", "table": "t", "cloudStorageCredentialId": "lake"},
             id="a cloud storage credential",
         ),
         pytest.param(
@@ -89,7 +89,8 @@ def test_a_job_as_a_script_has_it_is_read(loaded: Loaded) -> None:
     ],
 )
 def test_a_name_stands_for_its_id(loaded: Loaded, head: str, job: Callable[..., str], workspace: str, settings: str, wire: dict[str, Any]) -> None:
-    text = head + job(replace={"{type: localFile, file: data/a.csv}": settings})
+    text = head.replace("warehouse:", "snow: {local: {jdbc_url: 'jdbc:snowflake://a.snowflakecomputing.com'}}\n  warehouse:")
+    text += job(replace={"{type: localFile, file: data/a.csv}": settings})
 
     (instance,) = loaded(text, workspace=workspace).instances
 

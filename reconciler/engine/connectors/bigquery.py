@@ -39,7 +39,7 @@ from reconciler.engine.file import File
 from reconciler.engine.intake import Intake
 from reconciler.engine.parquet import ParquetIntake, ParquetOutput
 from reconciler.engine.place import Place
-from reconciler.errors import ScoringError
+from reconciler.errors import Cancelled, ScoringError
 
 _ROWS = 1 << 16  # of a batch
 _PART_BYTES = 256 << 20  # of a file: BigQuery reads several at once
@@ -88,7 +88,7 @@ def open_output(place: Place, schema: pa.Schema) -> "_Staged":
 def settle(place: Place, rows: int) -> None:
     table = Table(place)
     files = table.files("load")
-    job = _loaded(table, files)
+    job = _loaded(table, files, place.is_halted)
     files.remove()
     if job.output_rows != rows:
         raise ScoringError("BigQuery has not loaded every row", f"{table.name}: job {job.job_id} has loaded {job.output_rows} of {rows} rows.")
@@ -257,15 +257,20 @@ class _Staged:
         self._part = None
 
 
-def _loaded(table: Table, files: Files) -> bigquery.LoadJob:
-    """The job that has loaded the files, in this process or in one before."""
+def _loaded(table: Table, files: Files, is_halted: Callable[[], bool]) -> bigquery.LoadJob:
+    """The job that has loaded the files, in this process or in one before. Raises Cancelled when it was stopped, and has loaded nothing."""
     location, tries = table.location(), 0
     for attempt in itertools.count(1):
         job_id = table.job_id("load", attempt)
         what = f"{table.name}, job {job_id}"
         with answers(what):
             job, is_new = _load(table, files, job_id, location)
-        wait(job, what)
+        try:
+            wait(job, what, is_halted)
+        except Cancelled:
+            wait(job, what)  # it may have ended well before it heard of it
+            if job.error_result:
+                raise
         if not job.error_result:
             return job
         tries += is_new

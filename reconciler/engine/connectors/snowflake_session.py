@@ -31,7 +31,7 @@ from snowflake.connector.errors import (
 
 from reconciler.engine.connectors.patience import started, waited
 from reconciler.engine.place import Fields, Place
-from reconciler.errors import ScoringError
+from reconciler.errors import Lost, ScoringError
 
 A = TypeVar("A")
 
@@ -73,7 +73,7 @@ _TROUBLES: Mapping[int, tuple[str, str]] = MappingProxyType(
         100072: ("A value is missing", "Nothing was written. Correct the rows, or let the column be null."),
     }
 )
-UNREACHABLE = "Snowflake cannot be reached"
+_UNREACHABLE = "Snowflake cannot be reached"
 # What the connector raises for an answer; whatever else it raises, there was none.
 _ANSWERS = (ProgrammingError, IntegrityError, DataError, NotSupportedError)
 # Fields of a credential that may stand in a message.
@@ -128,7 +128,7 @@ class Session:
             self._leave()
 
     def _leave(self) -> None:
-        self._lost = ScoringError(UNREACHABLE, f"{self.address.name}: the session is closed.")
+        self._lost = ScoringError(_UNREACHABLE, f"{self.address.name}: the session is closed.")
         self._end()
 
     def _end(self) -> None:
@@ -139,6 +139,11 @@ class Session:
     def run(self, statement: str, *values: str) -> int:
         """How many rows it changed."""
         return self.asked(statement, lambda: self.cursor().execute(statement, values or None).rowcount or 0)
+
+    def commit(self) -> None:
+        """An abort waits for what becomes of it."""
+        self._is_halted = lambda: False
+        self.run("COMMIT")
 
     def rows(self, query: str, *values: str) -> Sequence[Mapping[str, Any]]:
         """All of them; names are in upper case."""
@@ -177,7 +182,7 @@ class Session:
             return ScoringError(summary, f"{self.address.name}: {said}. {advice}")
         if isinstance(error, _ANSWERS):
             return ScoringError("Snowflake refused a statement", f"{self.address.name}: {said}. It was: {self._shown(what, 200)}.")
-        self._lost = ScoringError(UNREACHABLE, f"{self.address.name}: {said}. Check the network and the data store's URL.")
+        self._lost = Lost(_UNREACHABLE, f"{self.address.name}: {said}. Check the network and the data store's URL.")
         started(self._end)  # which may wait for the line, and ends the thread that keeps the session alive
         return self._lost
 
@@ -218,7 +223,7 @@ class Session:
             socket.create_connection((self.address.host, self.address.port), timeout=_LOGIN_S).close()
         except OSError as error:
             detail = f"{self.address.name}: {error.strerror or error}. Check the account, the host and the port of the data store, and the network."
-            raise ScoringError(UNREACHABLE, detail) from error
+            raise Lost(_UNREACHABLE, detail) from error
 
     def _pauses(self) -> Iterator[int]:
         yield from _PAUSES_S

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from reconciler.engine.connectors.patience import waited
 from reconciler.engine.place import Fields, Place
-from reconciler.errors import ScoringError
+from reconciler.errors import Lost, ScoringError
 
 A = TypeVar("A")
 
@@ -53,6 +53,7 @@ _FLAGS = {"true": "yes", "false": "no"}
 _URL = re.compile(r"jdbc:sqlserver://(?P<host>[^;:\\]*)(?P<instance>\\[^;:]*)?(?::(?P<port>\d+))?(?P<rest>(?:;.*)?)", re.DOTALL)
 _PROPERTY = re.compile(r";\s*(?:([^=;]+?)\s*=\s*(\{(?:[^}]|\}\})*\}|[^;]*))?")
 
+_UNREACHABLE = "The database cannot be reached"
 # What the server or the driver says, and what to do about it.
 _TROUBLES: Sequence[tuple[str, str, str]] = (
     (r"load the driver|libltdl|libodbc", "The driver cannot be loaded", "It needs libltdl: apt-get install libltdl7."),
@@ -71,7 +72,7 @@ _TROUBLES: Sequence[tuple[str, str, str]] = (
         "The storage account refuses",
         "Correct the storage credential or the data source's.",
     ),
-    (r"TCP Provider|timeout expired|Communication link|[Cc]onnection|TDS|closed|broken pipe|reset", "The database cannot be reached", "Try again."),
+    (r"TCP Provider|timeout expired|Communication link|[Cc]onnection|TDS|closed|broken pipe|reset", _UNREACHABLE, "Try again."),
 )
 _NAMES = re.compile(r"'[^']*'|\"[^\"]*\"")  # a table may be called closed_connections
 _SECRET = re.compile(r"(SECRET|PWD|Password)(\s*=\s*)(N?'(?:[^']|'')*'|\{(?:[^}]|\}\})*\}|[^;,\s)]+)", re.IGNORECASE)
@@ -233,7 +234,7 @@ class Session:
         words = _NAMES.sub("", said)
         found = next(((summary, advice) for pattern, summary, advice in _TROUBLES if re.search(pattern, words)), ("The database refuses", ""))
         summary, advice = found
-        return ScoringError(summary, f"{self.name}: {said.strip().rstrip('.')}. {advice}".rstrip())
+        return (Lost if summary == _UNREACHABLE else ScoringError)(summary, f"{self.name}: {said.strip().rstrip('.')}. {advice}".rstrip())
 
 
 def quoted(name: str) -> str:

@@ -46,7 +46,7 @@ from reconciler.engine.parquet import ParquetIntake, ParquetOutput
 from reconciler.engine.place import Place
 from reconciler.engine.sink import Output, Sink
 from reconciler.engine.text import texts
-from reconciler.errors import ScoringError
+from reconciler.errors import Lost, ScoringError
 
 _ROWS, _BYTES = 1 << 16, 16 << 20  # of one bulk copy
 _FILE = 256 << 20  # bytes of one file, and so that COPY has several to read at once
@@ -131,9 +131,7 @@ def settle(place: Place, rows: int) -> None:
     with Session(place, external_source.secrets(place)) as session:
         if session.exists(FLAVOR.qualified(staging)):
             _move(session, place, target, staging, rows)
-            session.run(removal(FLAVOR, staging))
-        if settings.external_data_source:
-            external_source.folder(session, place, "out").clear()
+    discard(place)  # it is empty, and no abort and no trouble can undo what is committed
 
 
 def discard(place: Place) -> None:
@@ -185,7 +183,7 @@ def _move(session: Session, place: Place, target: Name, staging: Name, rows: int
         for statement in moving:
             session.run(statement)
         if session.change(emptying) not in (staged, -1):
-            raise ScoringError("Somebody else is settling this job", f"{session.name}: {staging} was changed meanwhile. Try again.")
+            raise Lost("Another session was settling this job", f"{session.name}: {staging} was changed meanwhile.")  # a try that was cut off, say
 
 
 class Staging:
