@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from reconciler import confidential
+from reconciler.confidential import REFERENCE
 from reconciler.errors import ScoringError
 
 # Of a workspace, by section and by what the settings of a job name: {"name": …, "fields": …}.
 Bindings = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
-_REFERENCE = re.compile(r"\$\{env\.([\w-]+)\}")
 _JSON = frozenset({"gcpKey"})  # secrets that are objects
 _WORDS = {"credentials": "credential", "data_stores": "data store"}
 
@@ -40,6 +41,22 @@ class Vault:
     def data_store(self, id: str) -> dict[str, Any]:
         return self._opened("data_stores", id)
 
+    def opened(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings of one place, or a whole job, with what the references in them stand for."""
+        missing: list[str] = []
+
+        def filled(path: tuple[str, ...], text: str) -> str:
+            try:
+                return self._filled(text)
+            except _Missing as why:
+                missing.append(f"its {'.'.join(path)} {why}")
+                return text
+
+        found = confidential.visited(settings, filled)
+        if missing:
+            raise ScoringError("A secret of the job is not there", f'In the workspace "{self.workspace}", {" Also ".join(missing)}')
+        return found
+
     def _opened(self, section: str, id: str) -> dict[str, Any]:
         word = _WORDS[section]
         bound = self.bindings.get(section, {}).get(id)
@@ -60,7 +77,7 @@ class Vault:
     def _value(self, name: str, value: Any) -> Any:
         match value:
             case str():
-                text = _REFERENCE.sub(lambda match: self._variable(match[1]), value)
+                text = self._filled(value)
             case {"file": file}:
                 text = self._content(file)
             case dict():
@@ -70,6 +87,9 @@ class Vault:
             case _:
                 return value
         return _object(text) if name in _JSON else text
+
+    def _filled(self, text: str) -> str:
+        return REFERENCE.sub(lambda match: self._variable(match[1]), text)
 
     def _variable(self, variable: str) -> str:
         if not (text := self.environment.get(variable)):

@@ -1,15 +1,18 @@
 """The systems that whole-house tests score from and to, one class for each. The rule here: rows go in and come out by the system's own client."""
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 from pydantic.alias_generators import to_snake
 from servers.clouds import Cloud, azure_cloud, gcp_cloud, s3_cloud
+from servers.web import Web, page, status
 
 from reconciler.credential import OPEN
 
@@ -19,12 +22,13 @@ Rows = list[dict[str, str]]
 class System(Protocol):
     """`openers` are the sections of a specification that its settings name; `secrets` the environment variables that these name.
 
-    Where a second run adds its rows to those of the first, the system `appends`.
+    Where a second run adds its rows to those of the first, the system `appends`; where its sources are files of this machine, it `is_here`.
     """
 
     openers: Mapping[str, Any]
     secrets: Mapping[str, str]
     appends: bool
+    is_here: bool
 
     def make(self, name: str, rows: Rows) -> dict[str, Any]:
         """A new source of rows with that name; what a job that reads it says: `intake`, its settings, and a `probe` where it needs one."""
@@ -51,6 +55,11 @@ def csv_rows(text: str) -> Rows:
     return list(csv.DictReader(io.StringIO(text)))
 
 
+def other(rows: Rows) -> Rows:
+    """The same rows of wines, of which one is another."""
+    return [{**rows[0], "alcohol": "11.03", "color_intensity": "2.2", "proline": "407.0"}, *rows[1:]]
+
+
 def credential(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """As a specification has it, and the variables that hold its secrets."""
     hidden = {name: value for name, value in fields.items() if name != "credentialType" and to_snake(name) not in OPEN}
@@ -66,6 +75,7 @@ class Objects:
     openers: dict[str, Any] = field(init=False)
     secrets: dict[str, str] = field(init=False)
     appends: bool = False
+    is_here: bool = False
 
     def __post_init__(self) -> None:
         written, self.secrets = credential(self.cloud.credential)
@@ -89,6 +99,66 @@ class Objects:
         return {"type": self.cloud.type, "url": self.cloud.url(name), **self.cloud.settings, **named}
 
 
+@dataclass
+class Pages:
+    """A web server, with a page for each source, and an address for each output that keeps what is sent to it."""
+
+    web: Web
+    openers: Mapping[str, Any] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    appends: bool = False
+    is_here: bool = False
+
+    def make(self, name: str, rows: Rows) -> dict[str, Any]:
+        self.change(name, rows)
+        return {"intake": {"type": "http", "url": f"{self.web.url}/{name}"}}
+
+    def change(self, name: str, rows: Rows) -> None:
+        content = csv_text(rows).encode()
+        self.web.serve(f"/{name}", page(content, ETag=f'"{hashlib.sha256(content).hexdigest()}"'))
+
+    def output(self, name: str) -> dict[str, Any]:
+        return {"type": "http", "url": self.web.serve(f"/{name}", status(201)), "method": "PUT"}
+
+    def read(self, name: str) -> Rows:
+        return csv_rows([seen.body for seen in self.web.asked("PUT") if seen.path == f"/{name}"][-1].decode())
+
+
+@dataclass
+class Files:
+    """This machine, as the working folder has it."""
+
+    openers: Mapping[str, Any] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    appends: bool = False
+    is_here: bool = True
+
+    def make(self, name: str, rows: Rows) -> dict[str, Any]:
+        self.change(name, rows)
+        return {"intake": {"type": "fileSystem", "path": f"data/{name}"}}
+
+    def change(self, name: str, rows: Rows) -> None:
+        Path("data", name).write_text(csv_text(rows))
+
+    def output(self, name: str) -> dict[str, Any]:
+        return {"type": "fileSystem", "path": f"out/{name}"}
+
+    def read(self, name: str) -> Rows:
+        return csv_rows(Path("out", name).read_text())
+
+
+@dataclass
+class Catalog(Files):
+    """The AI Catalog where the embedded service scores: a dataset is a file that has a name."""
+
+    openers: dict[str, Any] = field(default_factory=lambda: {"datasets": {}})
+
+    def make(self, name: str, rows: Rows) -> dict[str, Any]:
+        self.change(name, rows)
+        self.openers["datasets"][_table(name)] = {"local": f"data/{name}"}
+        return {"intake": {"type": "dataset", "dataset": _table(name)}}
+
+
 PREDICTIONS = [f"cultivar_{name}_PREDICTION" for name in ("barolo", "grignolino", "barbera")]
 
 
@@ -107,13 +177,14 @@ class Tables:
     prefix: str = ""  # of a table's name in a statement
     is_probed: bool = False
     appends: bool = False
+    is_here: bool = False
 
     def make(self, name: str, rows: Rows) -> dict[str, Any]:
         table = _table(name)
         columns = ", ".join(f"{self._quoted(column)} {self.text if column == 'bottle_id' else self.number}" for column in rows[0])
         self.run(f"CREATE TABLE {self._name(table)} ({columns})")
-        values = ", ".join("(" + ", ".join(f"'{value}'" if column == "bottle_id" else value for column, value in row.items()) + ")" for row in rows)
-        self.run(f"INSERT INTO {self._name(table)} VALUES {values}")
+        values = (", ".join(f"'{value}'" if column == "bottle_id" else value for column, value in row.items()) for row in rows)
+        self.run(f"INSERT INTO {self._name(table)} {' UNION ALL '.join(f'SELECT {row}' for row in values)}")
         probe = {"probe": f"SELECT COUNT(*), SUM({self._quoted('alcohol')}) FROM {self._name(table)}"} if self.is_probed else {}
         return {"intake": {**self.reads, "table": table}, **probe}
 
@@ -166,6 +237,50 @@ def _postgresql(request: pytest.FixtureRequest, name: str) -> System:
     return Tables(run, openers, secrets, place, {**place, **UPSERT}, prefix=f'"{schema}".', is_probed=True)
 
 
+def _snowflake(request: pytest.FixtureRequest, name: str) -> System:
+    server = request.getfixturevalue("snowflake")
+    written, secrets = credential(server.credential)
+    schema = name.replace("-", "_").upper()
+    server.run(f"CREATE SCHEMA {server.database}.{schema}")
+
+    def run(statement: str) -> list[dict[str, Any]]:
+        if not statement.startswith("SELECT"):
+            server.run(statement)
+            return []
+        told = server.run(f"SHOW COLUMNS IN TABLE {statement.removeprefix('SELECT * FROM ')}")
+        return [dict(zip([row[2] for row in told], row, strict=True)) for row in server.run(statement)]
+
+    openers = {"credentials": {"crm": {"local": written}}, "data_stores": {"crm": {"local": {"jdbc_url": server.url}}}}
+    place = {"type": "snowflake", "data_store": "crm", "credential": "crm", "schema": schema}
+    return Tables(run, openers, secrets, place, {**place, **UPSERT}, prefix=f'"{server.database}"."{schema}".')
+
+
+def _synapse(request: pytest.FixtureRequest, name: str) -> System:
+    server = request.getfixturevalue("synapse")
+    written, secrets = credential(server.credential)
+    schema = f"{name} Übung"
+
+    server.run(f"CREATE SCHEMA [{schema}]")
+    openers = {"credentials": {"crm": {"local": written}}, "data_stores": {"crm": {"local": {"jdbc_url": server.data_store["jdbcUrl"]}}}}
+    place = {"type": "synapse", "data_store": "crm", "credential": "crm", "schema": schema}
+    return Tables(server.rows, openers, secrets, place, {**place, **UPSERT}, "NVARCHAR(40)", "FLOAT", prefix=f'"{schema}".', is_probed=True)
+
+
+def _bigquery(request: pytest.FixtureRequest, name: str) -> System:
+    server, keys = request.getfixturevalue("bigquery"), request.getfixturevalue("google_keys")
+    client, dataset = server.client(), name.replace("-", "_")
+    client.create_dataset(dataset)
+    server.gcs.bucket(name)
+    written, secrets = credential({"credentialType": "gcp", "gcpKey": keys.account()})
+
+    def run(statement: str) -> list[dict[str, Any]]:
+        return [dict(row.items()) for row in client.query_and_wait(statement)]
+
+    place = {"type": "bigquery", "dataset": dataset, "bucket": name, "credential": "crm"}
+    openers = {"credentials": {"crm": {"local": written}}}
+    return Tables(run, openers, secrets | server.variables, place, place, "STRING", "FLOAT64", "`", f"`{dataset}`.", appends=True)
+
+
 def _objects(server: str, cloud: Callable[[Any, str], Cloud]) -> Callable[[pytest.FixtureRequest, str], System]:
     return lambda request, name: Objects(cloud(request.getfixturevalue(server), name))
 
@@ -175,5 +290,11 @@ SYSTEMS: dict[str, Callable[[pytest.FixtureRequest, str], System]] = {
     "s3": _objects("seaweed", s3_cloud),
     "azure": _objects("azurite", azure_cloud),
     "gcp": _objects("gcs", gcp_cloud),
+    "http": lambda request, name: Pages(request.getfixturevalue("web")),
     "postgresql": _postgresql,
+    "snowflake": _snowflake,
+    "synapse": _synapse,
+    "bigquery": _bigquery,
+    "dataset": lambda request, name: Catalog(),
+    "fileSystem": lambda request, name: Files(),
 }

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parent.parent / "reconciler"
 # Each room, and the rooms below it that it may import. The ground floor is open to all; a room may always import itself.
 GROUND = {
     "collector",
+    "confidential",
     "credential",
     "diagnostic",
     "digests",

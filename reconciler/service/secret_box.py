@@ -6,10 +6,15 @@ The key lies beside the database, so this protects a copied or leaked database, 
 import contextlib
 import json
 import os
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from reconciler import confidential
 from reconciler.errors import ServiceError
+
+_SEALED = re.compile(r"\$\{sealed\.([\w=-]+)\}")
 
 
 class SecretBox:
@@ -21,6 +26,18 @@ class SecretBox:
     def seal(self, secrets: dict[str, Any]) -> bytes:
         """Raises ServiceError when the key cannot be made or read."""
         return bytes(self._fernet().encrypt(json.dumps(secrets).encode()))
+
+    def sealed(self, settings: dict[str, Any], is_open: Callable[[str], bool] = lambda text: False) -> dict[str, Any]:
+        """The settings, or a whole spec, with each secret as `${sealed.…}`; but not one that `is_open`, or is so already."""
+
+        def change(secret: str) -> str:
+            return secret if _SEALED.search(secret) or is_open(secret) else f"${{sealed.{self.seal({'': secret}).decode()}}}"
+
+        return confidential.replaced(settings, change)
+
+    def opened(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """What `sealed` was given. Raises ServiceError when the key is another one."""
+        return confidential.visited(settings, lambda path, text: _SEALED.sub(lambda found: str(self.open(found[1].encode())[""]), text))
 
     def open(self, sealed: bytes) -> dict[str, Any]:
         """Raises ServiceError when the key is not the one that sealed it."""

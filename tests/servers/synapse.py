@@ -34,6 +34,10 @@ class Synapse:
 
     def run(self, *statements: str) -> list[tuple[Any, ...]]:
         """The rows of the last one."""
+        return [tuple(row.values()) for row in self.rows(*statements)]
+
+    def rows(self, *statements: str) -> list[dict[str, Any]]:
+        """The same, by the names of their columns."""
         import mssql_python
 
         password = self.password.replace("}", "}}")
@@ -43,7 +47,9 @@ class Synapse:
         with closing(mssql_python.connect(server, autocommit=True, timeout=10)) as connection, closing(connection.cursor()) as cursor:
             for statement in statements:
                 cursor.execute(statement)
-            return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+            return (
+                [dict(zip([column[0] for column in cursor.description], row, strict=True)) for row in cursor.fetchall()] if cursor.description else []
+            )
 
     def external_source(self, name: str, container: str, root: str = "", key: str | None = None) -> None:
         """A new container, and an external data source of this name that is a folder of it."""

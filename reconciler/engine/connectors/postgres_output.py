@@ -1,7 +1,7 @@
 """A table of PostgreSQL that scores are written to. The rule here: nobody sees a row before all are staged, and then everybody sees all.
 
-The rows are copied to a staging table, which is committed; `settle` moves them and empties it in one transaction. With a commit_interval of the
-user's own, what has come so far is moved every so many seconds, and what was moved stays, whatever becomes of the job.
+The rows are copied to a staging table, which is committed; `settle` moves them and empties it in one transaction. With a commit_interval that
+is not the API's default, what has come so far is moved every so many seconds, and what was moved stays, whatever becomes of the job.
 """
 
 import time
@@ -85,8 +85,8 @@ class TableOutput:
             except BaseException:
                 discard(place)
                 raise
-        settings = place.settings
-        self._interval = settings.commit_interval if "commit_interval" in settings.model_fields_set else 0
+        # A job resource shows the API's default where the user said nothing.
+        self._interval = place.settings.wire().get("commitInterval", 0)
         self._is_finished = False
         self._begun = time.monotonic()
         self._copy = self._copying()
