@@ -26,11 +26,17 @@ _URLS = frozenset({"url", "jdbcUrl", "jdbc_url"})
 _BLOCKS = frozenset({"serverSideEncryption", "predictionInstance", "intakeSettings", "outputSettings", "params"})
 _BLOCKS |= {"server_side_encryption", "prediction_instance", "intake_settings", "output_settings"}
 
-# In a url: a parameter's value, and what stands between a user's name and the @.
+# In any url: a parameter's value, and what stands between a user's name and the @.
 _IN_URLS = (
-    re.compile(rf"(?:^|[?&;,:/])\s*(?:{_NAME}|sig|key)\s*=\s*(\{{[^}}]*\}}|[^&;,\s]*)", re.IGNORECASE),
-    re.compile(r"//[^/?#;@]*?:([^/?#;\s]*)@"),
-    re.compile(r":[^/:@]+/([^@/\s]+)@"),  # Oracle's
+    re.compile(rf"[?&]\s*(?:{_NAME}|sig|key)\s*=\s*([^&]*)", re.IGNORECASE),
+    re.compile(r"//[^/?#;@]*?:([^/?#;]*)@"),
+)
+# In a JDBC url, which knows parameters of other forms too; a database's own form ends at its own mark.
+_IN_JDBC = (
+    *_IN_URLS,
+    re.compile(rf"[;:]\s*{_NAME}\s*=\s*(\{{[^}}]*\}}|[^;]*)", re.IGNORECASE),
+    re.compile(rf"[/,]\s*{_NAME}\s*=\s*([^,;]*)", re.IGNORECASE),
+    re.compile(r":[^/:@]+/([^@/]+)@"),  # Oracle's
 )
 
 
@@ -46,6 +52,11 @@ def replaced(settings: Mapping[str, Any], change: Change) -> dict[str, Any]:
 
 def redacted(settings: Mapping[str, Any]) -> dict[str, Any]:
     return replaced(settings, lambda secret: REDACTED)
+
+
+def restored(given: Any, old: Any) -> Any:
+    """What a caller gives back as it was shown, redacted, is what it was; everything else is as it is given."""
+    return _restored(given, old, redacted(old)) if isinstance(old, dict) else given
 
 
 def redacted_fields(settings: Mapping[str, Any]) -> list[str]:
@@ -92,7 +103,7 @@ def in_text(path: Path, text: str, change: Change) -> str:
     """The text at `path` with `change` done to each secret in it; an empty one is none."""
     *above, name = path
     if name in _URLS:
-        for pattern in _IN_URLS:
+        for pattern in _IN_URLS if name == "url" else _IN_JDBC:
             text = pattern.sub(lambda found: _within(found, change), text)
         return text
     is_secret = bool(_HEADER.fullmatch(name)) if above[-1:] == ["headers"] else name in _KEYS or bool(SECRET_NAME.fullmatch(name))
@@ -101,7 +112,7 @@ def in_text(path: Path, text: str, change: Change) -> str:
 
 def may_hold_secret(line: str) -> bool:
     """Whether a line of any text has a secret in it as a url has one."""
-    return any(found[1] for pattern in _IN_URLS for found in pattern.finditer(line))
+    return any(found[1] for pattern in _IN_JDBC for found in pattern.finditer(line))
 
 
 def _visited(value: Any, visit: Visit, path: Path) -> Any:
@@ -116,6 +127,12 @@ def _visited(value: Any, visit: Visit, path: Path) -> Any:
         case dict() if name in _BLOCKS:
             return visited(value, visit, path)
     return value
+
+
+def _restored(given: Any, old: Any, shown: Any) -> Any:
+    if isinstance(given, dict) and isinstance(old, dict):
+        return {name: _restored(value, old.get(name), shown.get(name)) for name, value in given.items()}
+    return old if given == shown else given
 
 
 def _field(entry: Any, visit: Visit, path: Path) -> Any:

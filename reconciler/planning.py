@@ -17,7 +17,7 @@ from reconciler.plan.remote import Answers, Look, Looks, Question, Remote
 from reconciler.plan.selection import named, with_upstream
 from reconciler.project import Project
 from reconciler.proof import Proof, body_of, kept_proof, prove, prove_at_endpoint, stands, with_places
-from reconciler.refresh import World, look, look_at_endpoint, note_of_unknown
+from reconciler.refresh import World, look, look_at_endpoint, note_of_unknown, unwritten
 from reconciler.state.record import Recorded, Run
 from reconciler.state.snapshot import Snapshot, open_snapshot
 from reconciler.wanted import Detail, Specs, configuration_key, read_specs
@@ -144,9 +144,12 @@ def _survey(reading: Reading, target: Collection[str], replace: Collection[str],
     world = _world(reading, specs, instances, recorded)
     if world.problems:
         raise SpecInvalid(list(_placed(project.root, specs, world.problems)))
-    return Survey(
-        snapshot, project.root, project.workspace, specs, recorded, world, decide(instances, recorded, world.observed, requested, specs.remotes)
-    )
+    decisions = decide(instances, recorded, world.observed, requested, specs.remotes)
+    if world.awaited:
+        scored = {decision.address for decision in decisions if decision.action in SCORES}
+        if problems := unwritten(instances, specs.remotes, world.awaited, scored):
+            raise SpecInvalid(list(_placed(project.root, specs, problems)))
+    return Survey(snapshot, project.root, project.workspace, specs, recorded, world, decisions)
 
 
 def _world(reading: Reading, specs: Specs, instances: Sequence[Wanted], recorded: Mapping[str, Recorded]) -> World:

@@ -49,7 +49,7 @@ class Vault:
             try:
                 return self._filled(text)
             except _Missing as why:
-                missing.append(f"its {'.'.join(path)} {why}")
+                missing.append(f"its {'.'.join(map(_as_written, path))} {why}")
                 return text
 
         found = confidential.visited(settings, filled)

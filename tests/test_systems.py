@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from house import REPOSITORY, Reconciler, run_child
-from servers.azurite import azurite  # noqa: F401
+from servers.azurite import Azurite, azurite  # noqa: F401
 from servers.bigquery import bigquery  # noqa: F401
 from servers.clouds import s3_cloud
 from servers.gcs import gcs  # noqa: F401
@@ -195,6 +195,24 @@ def test_job_reads_what_another_has_written_to_a_system(lake: Objects, root: Pat
     assert is_up_to_date(reconciler)
 
 
+def test_place_that_another_job_wrote_and_that_is_gone_is_told_by_the_plan(lake: Objects, root: Path, write: Write, reconciler: Reconciler) -> None:
+    intake = lake.make("raw.csv", WINES)["intake"]
+    write(
+        lake.openers,
+        first={"intake": intake, "output": lake.output("gone.csv"), "passthrough_columns": None, "passthrough_columns_set": "all"},
+        second={"intake": {**intake, "url": "${job.first.output}"}, "output": to("last.csv")},
+    )
+    apply(reconciler)
+    lake.cloud.remove("gone.csv")
+    said = reconciler("plan", "-no-color")
+    assert (said.code, said.out, said.err.count("\nError: ")) == (1, "", 1)
+    assert "gone.csv" in said.err
+    assert "on specs/jobs.yaml line" in said.err
+    assert "reconciler apply -replace='job.first'" in " ".join(said.err.split())
+    assert reconciler("apply", "-auto-approve", "-replace=job.first").code == 0
+    assert is_up_to_date(reconciler)
+
+
 def test_dataset_is_a_local_file(root: Path, write: Write, reconciler: Reconciler) -> None:
     (root / "data/wines.csv").write_text(csv_text(WINES))
     openers = {"datasets": {"wines": {"local": "data/wines.csv"}}}
@@ -293,6 +311,27 @@ def test_endpoint_s_place_is_looked_at_with_what_the_workspace_is_given(
     assert made.notes == ()
     assert change.after is not None and change.after.fingerprint.intake is not None
     lake.change("in.csv", other(WINES))
+    (again,) = make_plan(Project(root, root / "state/reconciler.db", "prod")).changes
+    assert again.after is not None and again.after.fingerprint.intake not in (None, change.after.fingerprint.intake)
+
+
+def test_endpoint_s_public_bucket_is_looked_at_by_anybody(azurite: Azurite, root: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    for name in [name for name in os.environ if name.startswith("DATAROBOT_")]:
+        monkeypatch.delenv(name)
+    bucket = f"house-{next(NUMBERS)}"
+    store = azurite.bucket(bucket, is_public=True)
+    store.put("in.csv", csv_text(WINES).encode())
+    write(
+        {"workspaces": {"prod": {"endpoint": "datarobot"}}},
+        a={"intake": {"type": "azure", "url": f"{azurite.url}/{bucket}/in.csv"}, "output": to("a.csv")},
+    )
+    text = (root / "specs/jobs.yaml").read_text().replace('"deployment": "wine"', '"model_package_id": "616d01a8ddbd17fc2c75caf4"')
+    (root / "specs/jobs.yaml").write_text(text)
+    made = make_plan(Project(root, root / "state/reconciler.db", "prod"))
+    (change,) = made.changes
+    assert made.notes == ()
+    assert change.after is not None and change.after.fingerprint.intake is not None
+    store.put("in.csv", csv_text(other(WINES)).encode())
     (again,) = make_plan(Project(root, root / "state/reconciler.db", "prod")).changes
     assert again.after is not None and again.after.fingerprint.intake not in (None, change.after.fingerprint.intake)
 

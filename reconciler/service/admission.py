@@ -23,6 +23,7 @@ from reconciler.service.job import Job
 from reconciler.service.places import is_one_object
 from reconciler.service.refusal import Refusal, invalid
 from reconciler.service.registry import LocalDeployment, Registry
+from reconciler.service.secret_box import redacted_problems
 from reconciler.service.systems import SIDES, UNSERVED
 
 # A file that travels with the requests, a path of the service's own files, a dataset of its catalog, and other systems.
@@ -31,7 +32,7 @@ SERVED = {"intakeSettings": ("localFile", "fileSystem", "dataset", *ROOMS), "out
 
 def accepted_spec(body: dict[str, Any], num_concurrent: int) -> dict[str, Any]:
     """The spec with the API's defaults, when body and places are lawful. Raises Refusal."""
-    for problems in (schema.spec_problems, _unserved, _bad_paths, templates.problems):
+    for problems in (schema.spec_problems, _unserved, _bad_paths, redacted_problems, templates.problems):
         if found := list(problems(body)):
             raise invalid(found)
     return schema.echoed_spec(body, num_concurrent)

@@ -14,7 +14,7 @@ from reconciler.service import moment
 from reconciler.service.connection import DataDriver, DataStore
 from reconciler.service.database import Database
 from reconciler.service.refusal import Refusal, invalid
-from reconciler.service.secret_box import SecretBox
+from reconciler.service.secret_box import SecretBox, redacted_problems
 
 Table = Literal["data_stores", "data_drivers"]
 _KINDS: dict[Table, type[DataStore] | type[DataDriver]] = {"data_stores": DataStore, "data_drivers": DataDriver}
@@ -67,7 +67,7 @@ class Connections:
         """The fields given replace the stored ones; `params` is replaced as one."""
         with self._database.writing() as connection:
             old = _from_row(self._present(connection, connection_id))
-            given = {name: _unredacted(value, old.body.get(name), old.shown.get(name)) for name, value in body.items()}
+            given = confidential.restored(body, old.body)
             new = self._accepted({name: value for name, value in old.body.items() if name != "driverClassType"} | given)
             if new["type"] != old.body["type"]:
                 raise Refusal(422, "the type cannot change", {"type": f"this {_NOUNS[self._table]} is {old.body['type']}"})
@@ -85,9 +85,12 @@ class Connections:
 
     def _accepted(self, body: dict[str, Any]) -> dict[str, Any]:
         try:
-            return self._box.sealed(_KINDS[self._table].model_validate(body).shown())
+            accepted = _KINDS[self._table].model_validate(body).shown()
         except ValidationError as error:
             raise invalid(validation_problems(error)) from None
+        if unknown := list(redacted_problems(accepted)):
+            raise invalid(unknown)
+        return self._box.sealed(accepted)
 
     def _present(self, connection: sqlite3.Connection, connection_id: str) -> sqlite3.Row:
         row: sqlite3.Row | None = connection.execute(f"SELECT * FROM {self._table} WHERE id = ?", (connection_id,)).fetchone()
@@ -99,15 +102,6 @@ class Connections:
         if connection.execute(f"SELECT 1 FROM {self._table} WHERE name = ? AND id != ?", (name, connection_id)).fetchone():
             sentence = f"another {_NOUNS[self._table]} has this name"
             raise Refusal(409, sentence, {"canonicalName": sentence})
-
-
-def _unredacted(given: Any, old: Any, shown: Any) -> Any:
-    """What a caller gives back as it was shown stays what it was."""
-    if given == shown:
-        return old
-    if isinstance(given, dict) and isinstance(old, dict):
-        return {name: _unredacted(value, old.get(name), shown.get(name)) for name, value in given.items()}
-    return given
 
 
 def _from_row(row: sqlite3.Row) -> Connection:

@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 
 from reconciler import settings
 from reconciler.api.schema import JobSpec, Problem, validation_problems
-from reconciler.confidential import redacted, redacted_fields
+from reconciler.confidential import redacted, redacted_fields, restored
 from reconciler.service import moment
 from reconciler.service.identity import shown_user
 from reconciler.service.refusal import invalid
@@ -68,7 +68,7 @@ class Definition:
 
 def accepted(body: dict[str, Any], accept: Accept, old: Content | None = None) -> Content:
     """The content that `body` makes, alone or over an old one; null takes a field back to its default. Raises Refusal."""
-    merged = (_as_body(old) if old else {}) | body
+    merged = (before := _as_body(old) if old else {}) | restored(body, before)
     given = {name: value for name, value in merged.items() if value is not None}
     problems = list(_own_problems(given))
     schedule = _schedule(given, problems)

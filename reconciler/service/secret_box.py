@@ -7,11 +7,13 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from reconciler import confidential
+from reconciler.api.schema import Problem
+from reconciler.confidential import REDACTED
 from reconciler.errors import ServiceError
 
 _SEALED = re.compile(r"\$\{sealed\.([\w=-]+)\}")
@@ -31,13 +33,17 @@ class SecretBox:
         """The settings, or a whole spec, with each secret as `${sealed.…}`; but not one that `is_open`, or is so already."""
 
         def change(secret: str) -> str:
-            return secret if _SEALED.search(secret) or is_open(secret) else f"${{sealed.{self.seal({'': secret}).decode()}}}"
+            return secret if _SEALED.fullmatch(secret) or is_open(secret) else f"${{sealed.{self.seal({'': secret}).decode()}}}"
 
         return confidential.replaced(settings, change)
 
     def opened(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """What `sealed` was given. Raises ServiceError when the key is another one."""
-        return confidential.visited(settings, lambda path, text: _SEALED.sub(lambda found: str(self.open(found[1].encode())[""]), text))
+        return confidential.visited(settings, lambda path, text: self._unsealed(text))
+
+    def _unsealed(self, text: str) -> str:
+        """A secret may hold what was taken for another one, and was sealed before it."""
+        return _SEALED.sub(lambda found: self._unsealed(self.open(found[1].encode())[""]), text)
 
     def open(self, sealed: bytes) -> dict[str, Any]:
         """Raises ServiceError when the key is not the one that sealed it."""
@@ -66,6 +72,13 @@ class SecretBox:
                 os.link(made, self._path)
             made.unlink()
         return self._path.read_bytes()
+
+
+def redacted_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
+    """Of secrets that were copied from an answer, which does not have them."""
+    for path, text in confidential.texts(settings):
+        if any(REDACTED in secret for secret in confidential.secrets_in(path, text)):
+            yield path, f"an answer shows {REDACTED} instead of the secret; give the secret itself"
 
 
 def _write_private(path: Path, content: bytes) -> None:

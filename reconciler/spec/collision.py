@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from reconciler.spec.instance import Instance, opened
 from reconciler.spec.job import Job
-from reconciler.spec.location import Location, Root, location
+from reconciler.spec.location import Location, Root, is_partition_of, location
 from reconciler.spec.problem import Problems, Spot
 
 
@@ -23,7 +23,21 @@ def check_collisions(instances: Sequence[Instance], jobs: Mapping[str, Job], spe
         if place in specs:
             detail = f"{specs[place]} is a file of this configuration; scoring would overwrite it."
             problems.add(spot, "Output is a specification", detail, address=instance.address)
+    _check_partitions(jobs, writers, problems)
     _check_intakes(instances, jobs, writers, root, problems)
+
+
+def _check_partitions(jobs: Mapping[str, Job], writers: Mapping[Location, Instance], problems: Problems) -> None:
+    """A run removes what an earlier one left in the partitions of its folder, and takes another job's files there for that."""
+    folders = {place: writer for place, writer in writers.items() if writer.spec["output"].get("partitionColumns")}
+    for folder, owner in folders.items():
+        for place, writer in writers.items():
+            if writer is not owner and is_partition_of(place, folder):
+                detail = (
+                    f"{writer.address} would write into the partitions of {owner.address} ({owner.file} line {owner.line}), which removes there "
+                    "what it has not written itself. Give each a folder of its own."
+                )
+                problems.add(_spot(jobs, writer, "output_settings"), "Output in another one's partitions", detail, address=writer.address)
 
 
 def _check_intakes(

@@ -128,4 +128,5 @@ def _account_is_in_path(host: str) -> bool:
 
 
 _room = Objects(locate)
-look, open_intake, open_sink, open_output, settle = _room.look, _room.open_intake, _room.open_sink, _room.open_output, _room.settle
+look, open_intake, open_sink = _room.look, _room.open_intake, _room.open_sink
+open_output, settle, discard = _room.open_output, _room.settle, _room.discard

@@ -85,6 +85,11 @@ class Objects:
     def settle(self, place: Place, rows: int) -> None:
         """Nothing: what `finish` has written is in its place."""
 
+    def discard(self, place: Place) -> None:
+        """Nothing: rows wait on the disk of this machine. Parts of an upload that a killed process has left are seen by nobody, and cleared away by
+        the store: after a week by Azure and Google, by S3 after the days that a lifecycle rule of the bucket says (AbortIncompleteMultipartUpload).
+        """
+
 
 def _either(one: Callable[[], bool], other: Callable[[], bool]) -> Callable[[], bool]:
     return lambda: one() or other()

@@ -178,7 +178,7 @@ def _batches(path: Path) -> Iterator[pa.RecordBatch]:
 
 def _check_columns(url: str, columns: Sequence[str], schema: pa.Schema) -> None:
     if missing := [name for name in columns if name not in schema.names]:
-        detail = f"{url}: partition_columns names {', '.join(missing)}; the output has {', '.join(schema.names)}. Pass it through under that name."
+        detail = f"{url}: partition_columns names {', '.join(missing)}, not in the intake; the output has {', '.join(schema.names)}. Correct it."
         raise ScoringError("The output lacks columns to be partitioned by", detail)
     if repeated := sorted({name for name in columns if list(columns).count(name) > 1}):
         raise ScoringError("A partition column is named twice", f"{url}: partition_columns names {', '.join(repeated)} more than once.")

@@ -301,10 +301,34 @@ def test_a_rerun_writes_the_same_names_and_removes_what_it_has_no_rows_for(cloud
     assert cloud.listed() == sorted(["in.csv", *others, *written])
 
 
-def test_partition_columns_that_are_not_passed_through_are_found_before_the_first_row(cloud: Cloud, run: Run) -> None:
+@pytest.mark.parametrize(
+    ("options", "folders", "kept"),
+    [
+        pytest.param({}, "day={}/country={}", [], id="not passed through"),
+        pytest.param({"passthrough_columns": ["country", "a"]}, "day={}/country={}", ["a"], id="passed through in part"),
+        pytest.param({"passthrough_columns_set": "all", "column_names_remapping": {"day": "on"}}, "on={}/country={}", ["a", "b"], id="renamed"),
+        pytest.param({"passthrough_columns_set": "all", "column_names_remapping": {"country": None}}, "day={}/country={}", ["a", "b"], id="dropped"),
+    ],
+)
+def test_a_partition_column_is_named_as_the_intake_has_it(cloud: Cloud, run: Run, options: dict[str, Any], folders: str, kept: list[str]) -> None:
+    cloud.put("in.csv", b"a,b,day,country\n1,1,22,DE\n2,2,22,FR\n3,3,22,DE\n")
+    run(cloud.intake("in.csv"), folder(cloud, "day", "country"), **options)
+    found = hive(cloud)
+    assert list(found) == [f"out/{folders.format(22, country)}/reconciler.parquet" for country in ("DE", "FR")]
+    assert [table.num_rows for table in found.values()] == [2, 1]
+    assert all(table.column_names == ["y_PREDICTION", *kept] for table in found.values())
+
+
+def test_a_partition_column_may_be_one_of_the_output(cloud: Cloud, run: Run) -> None:
+    cloud.put("in.csv", b"a,b,day\n1,1,22\n2,2,23\n")
+    run(cloud.intake("in.csv"), folder(cloud, "on"), passthrough_columns=["a", "day"], column_names_remapping={"day": "on"})
+    assert list(hive(cloud)) == ["out/on=22/reconciler.parquet", "out/on=23/reconciler.parquet"]
+
+
+def test_partition_columns_that_are_nowhere_are_found_before_the_first_row(cloud: Cloud, run: Run) -> None:
     cloud.put("in.csv", PARTITIONED)
     for columns, passed, said in (
-        (["day", "land"], ["day"], "partition_columns names land; the output has y_PREDICTION, day"),
+        (["day", "land"], ["day"], "partition_columns names land, not in the intake; the output has y_PREDICTION, day"),
         (["day", "day"], ["day"], "names day more than once"),
         (["y_PREDICTION"], [], "names every column of the output"),
     ):

@@ -462,6 +462,7 @@ def test_a_server_tells_its_schemas_and_tables(direct: Bench) -> None:
 
 
 STORES = {
+    "url-with-an-instance": {"jdbcUrl": r"jdbc:sqlserver://127.0.0.1\first:PORT;databaseName=warehouse;trustServerCertificate=true"},
     "url": {"jdbcUrl": "jdbc:sqlserver://127.0.0.1:PORT;databaseName={warehouse};encrypt=true;trustServerCertificate=true;loginTimeout=30"},
     "fields": {
         "fields": [
@@ -483,6 +484,7 @@ def test_what_a_data_store_says_wrong_is_named_without_its_values(direct: Bench)
     for given, expected in (
         ({"jdbcUrl": "jdbc:sqlserver://h:1;password=s3cret;colour=blue"}, "colour"),
         ({"jdbcUrl": "jdbc:postgresql://u:s3cret@h/d"}, "jdbc:sqlserver://host"),
+        ({"jdbcUrl": r"jdbc:sqlserver://h\first;password=s3cret"}, "an instance and no port"),
         ({"fields": [{"id": "database", "name": "database", "value": "s3cret"}]}, "neither a jdbcUrl"),
     ):
         message = said(lambda given=given: room.ping(direct.intake(table="t", data_store=given)))
