@@ -126,7 +126,7 @@ class ParquetOutput:
         self._sink.sink.finish()
 
     def _put(self) -> None:
-        if not self._waiting:
+        if not self._rows:  # of an intake of blank lines a batch has none
             return
         self._writer.write_table(pa.Table.from_batches(self._waiting, self._schema), row_group_size=self._rows)
         self._waiting, self._rows, self._bytes = [], 0, 0

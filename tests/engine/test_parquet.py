@@ -135,3 +135,9 @@ def test_a_table_without_rows_gives_one_without_rows(regression: Path, tmp_path:
     pq.write_table(pa.table({"a": pa.array([], pa.int64()), "b": pa.array([], pa.int64())}), tmp_path / "in.parquet")
     assert run(regression, tmp_path / "in.parquet", tmp_path / "out.parquet").scored == 0
     assert pq.read_table(tmp_path / "out.parquet").num_rows == 0
+
+
+def test_a_csv_of_blank_lines_gives_parquet_without_rows(regression: Path, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("a,b\n\n\n")
+    assert run(regression, tmp_path / "in.csv", tmp_path / "out.parquet").scored == 0
+    assert pq.read_table(tmp_path / "out.parquet").num_rows == 0

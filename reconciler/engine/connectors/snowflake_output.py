@@ -72,14 +72,15 @@ def _settle(session: Session, place: Place, rows: int) -> None:
     if staged is None:
         return  # another process did it all
     staging = staged.name
-    if held := _count(session, staging):
-        if held != rows:
-            detail = f"{staging} has {held} rows and not the {rows} that were written to it. Nothing was written to {target}; score the job again."
-            raise ScoringError("The staging table is not as it was left", detail)
-        if found is None:
-            # By the staging table's own types, which are not all among those that files have.
-            session.run(f"CREATE TABLE IF NOT EXISTS {FLAVOR.qualified(target)} AS SELECT * FROM {FLAVOR.qualified(staging)} WHERE FALSE")
-            found = table(session, target)
+    held = _count(session, staging)
+    if held not in (0, rows):
+        detail = f"{staging} has {held} rows and not the {rows} that were written to it. Nothing was written to {target}; score the job again."
+        raise ScoringError("The staging table is not as it was left", detail)
+    if found is None and held == rows:
+        # By the staging table's own types, which are not all among those that files have.
+        session.run(f"CREATE TABLE IF NOT EXISTS {FLAVOR.qualified(target)} AS SELECT * FROM {FLAVOR.qualified(staging)} WHERE FALSE")
+        found = table(session, target)
+    if held and found:
         _move(session, settings, found, staging, rows)
 
 
@@ -89,7 +90,7 @@ def _move(session: Session, settings: Any, target: Table, staging: Name, rows: i
     update, where = (_named(names or (), staged) for names in (settings.update_columns, settings.where_columns))
     move = Move(settings.statement_type, target.name, staging, staged, update, where, casts)
     if settings.statement_type in ("update", "insertUpdate"):
-        check_keys(move, [tuple(row.values()) for row in session.rows(f"{repeated_keys(FLAVOR, move)} LIMIT 1")])
+        check_keys(move, session.answer(repeated_keys(FLAVOR, move), 1))
     session.run("BEGIN TRANSACTION")
     try:
         *moving, emptying = settlement(FLAVOR, move)

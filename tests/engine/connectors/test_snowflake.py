@@ -236,6 +236,13 @@ def test_files_may_lie_anywhere_on_the_disk_until_they_are_sent(server: Snowflak
     assert list(folder.iterdir()) == []
 
 
+def test_no_rows_create_the_table_all_the_same(server: Snowflake) -> None:
+    name = f"target_{next(NUMBERS)}"
+    room.settle(staged(server, name, None, SCORES.slice(0, 0), statement_type="insert", create_table_if_not_exists=True), 0)
+    assert server.run(f'SELECT COUNT(*) FROM "{name}"') == [(0,)]
+    assert_nothing_is_left(server)
+
+
 def test_a_new_table_has_the_types_of_the_output(server: Snowflake) -> None:
     name = f"target_{next(NUMBERS)}"
     given = {"t": pa.array([time(1, 2)], pa.time64("us")), "b": pa.array([b"x"]), "d": pa.array([date(2026, 1, 1)]), "n": pa.array([1], pa.int8())}
