@@ -10,14 +10,14 @@ from reconciler.collector import collector_paused
 from reconciler.diagnostic import Diagnostic, Place
 from reconciler.digests import Digests
 from reconciler.errors import Refused, SpecInvalid, StateUnwritable
-from reconciler.plan.action import Action
+from reconciler.plan.action import SCORES, Action
 from reconciler.plan.plan import Change, Fingerprint, Plan, Side
 from reconciler.plan.planner import Decision, Observed, Wanted, decide
 from reconciler.plan.remote import Answers, Look, Looks, Question, Remote
 from reconciler.plan.selection import named, with_upstream
 from reconciler.project import Project
 from reconciler.proof import Proof, body_of, kept_proof, prove, prove_at_endpoint, stands, with_places
-from reconciler.refresh import World, look, look_at_endpoint, note_of_unknown
+from reconciler.refresh import World, look, look_at_endpoint, note_of_unknown, unwritten
 from reconciler.state.record import Recorded, Run
 from reconciler.state.snapshot import Snapshot, open_snapshot
 from reconciler.wanted import Detail, Specs, configuration_key, read_specs
@@ -76,6 +76,8 @@ def make_plan(project: Project, *, target: Collection[str] = (), replace: Collec
             return Plan(project.workspace, lineage, serial, (), proof.unchanged, tuple(proof.folders), endpoint=proof.endpoint)
         survey = _survey(reading, target, replace)
         acting = [decision for decision in survey.decisions if decision.action is not Action.NO_OP]
+        if unopened := _unopened(project, survey.specs, acting):
+            raise SpecInvalid(list(_placed(project.root, survey.specs, unopened)))
         notes = tuple(_notes(survey))
         if is_whole and not acting and not notes:
             reading.proof = _proof(reading, survey, serial)
@@ -142,9 +144,12 @@ def _survey(reading: Reading, target: Collection[str], replace: Collection[str],
     world = _world(reading, specs, instances, recorded)
     if world.problems:
         raise SpecInvalid(list(_placed(project.root, specs, world.problems)))
-    return Survey(
-        snapshot, project.root, project.workspace, specs, recorded, world, decide(instances, recorded, world.observed, requested, specs.remotes)
-    )
+    decisions = decide(instances, recorded, world.observed, requested, specs.remotes)
+    if world.awaited:
+        scored = {decision.address for decision in decisions if decision.action in SCORES}
+        if problems := unwritten(instances, specs.remotes, world.awaited, scored):
+            raise SpecInvalid(list(_placed(project.root, specs, problems)))
+    return Survey(snapshot, project.root, project.workspace, specs, recorded, world, decisions)
 
 
 def _world(reading: Reading, specs: Specs, instances: Sequence[Wanted], recorded: Mapping[str, Recorded]) -> World:
@@ -156,6 +161,19 @@ def _world(reading: Reading, specs: Specs, instances: Sequence[Wanted], recorded
     if specs.endpoint is None:
         return look(instances, recorded, root, digests, remotes, looks)
     return look_at_endpoint(instances, recorded, root, digests, remotes, answers, looks)
+
+
+def _unopened(project: Project, specs: Specs, acting: Iterable[Decision]) -> dict[str, Diagnostic]:
+    """Why outputs that would be written could not be opened, as far as it is known without going there: better now than after other jobs."""
+    written = [decision.address for decision in acting if decision.action in SCORES and decision.address in specs.remotes]
+    if specs.endpoint is not None or not written:
+        return {}
+    from reconciler.looking import unopened  # the engine is met only where there are places
+    from reconciler.vault import Vault
+
+    vault = Vault(specs.openers, project.workspace, project.root)
+    found = {address: unopened(detail.spec["output"], vault) for address, detail in specs.details(written).items()}
+    return {address: problem for address, problem in found.items() if problem is not None}
 
 
 def _notes(survey: Survey) -> Iterator[Diagnostic]:

@@ -1,6 +1,7 @@
 """What the world looks like now: intakes, deployed models, outputs. The rule here: it looks and never decides."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -15,10 +16,11 @@ from reconciler.state.record import Recorded
 
 
 class World(NamedTuple):
-    """What was seen, by address, and what could not be looked at, by address."""
+    """What was seen, by address, and what could not be looked at, by address: what another job writes is `awaited`, and need not be there yet."""
 
     observed: dict[str, Observed]
     problems: dict[str, Diagnostic]
+    awaited: dict[str, Diagnostic]
 
 
 _NO_REMOTES: Mapping[str, Remote] = MappingProxyType({})
@@ -62,7 +64,8 @@ def look(
         else:
             if observed[address].intake_digest is None:
                 absent.append(instance)
-    return World(observed, problems | _missing(absent, wanted) | _missed(wanted, remotes, looks))
+    missed, awaited = _missed(wanted, remotes, looks)
+    return World(observed, problems | _missing(absent, wanted) | missed, awaited)
 
 
 def look_at_endpoint(
@@ -98,7 +101,8 @@ def look_at_endpoint(
         else:
             if observed[address].intake_digest is None:
                 absent.append(instance)
-    return World(observed, problems | _missing(absent, wanted) | _missed(wanted, remotes, looks))
+    missed, awaited = _missed(wanted, remotes, looks)
+    return World(observed, problems | _missing(absent, wanted) | missed, awaited)
 
 
 def _observed(remote: Remote, answers: Answers, looks: Looks, model: str | None, output: str | None) -> Observed:
@@ -134,17 +138,32 @@ def _missing(absent: Sequence[Wanted], wanted: Sequence[Wanted]) -> dict[str, Di
     return {instance.address: _no_intake(instance.intake_file) for instance in absent if instance.intake_file not in written}
 
 
-def _missed(wanted: Iterable[Wanted], remotes: Mapping[str, Remote], looks: Looks) -> dict[str, Diagnostic]:
-    """What could not be looked at. What another job will write need not be there."""
+def unwritten(
+    wanted: Iterable[Wanted], remotes: Mapping[str, Remote], awaited: Mapping[str, Diagnostic], scored: Collection[str]
+) -> dict[str, Diagnostic]:
+    """Of what is awaited, what no job that is `scored` will write. What writes it is named."""
+    writers = {remotes[instance.address].writes: instance.address for instance in wanted if instance.address in remotes}
+    found = {address: writers[remotes[address].reads] for address in awaited}
+    return {address: _stale(awaited[address], writer) for address, writer in found.items() if writer not in scored}
+
+
+def _stale(problem: Diagnostic, writer: str) -> Diagnostic:
+    detail = f"{problem.detail} This is what {writer} writes, which is up to date. To have it written anew: reconciler apply -replace='{writer}'."
+    return replace(problem, detail=detail)
+
+
+def _missed(wanted: Iterable[Wanted], remotes: Mapping[str, Remote], looks: Looks) -> tuple[dict[str, Diagnostic], dict[str, Diagnostic]]:
+    """What could not be looked at, and of that what another job writes."""
     if not any(look.problem for look in looks.values()):
-        return {}
+        return {}, {}
     found = {instance.address: remotes[instance.address] for instance in wanted if instance.address in remotes}
     written = {remote.writes for remote in found.values()} - {None}
-    return {
-        address: problem
-        for address, remote in found.items()
-        if remote.place is not None and (problem := looks[remote.place].problem) and remote.reads not in written
-    }
+    missed: dict[str, Diagnostic] = {}
+    awaited: dict[str, Diagnostic] = {}
+    for address, remote in found.items():
+        if remote.place is not None and (problem := looks[remote.place].problem):
+            (awaited if remote.reads in written else missed)[address] = problem
+    return missed, awaited
 
 
 def model_digest(root: Path, folder: str, digests: Digests) -> str:

@@ -275,7 +275,7 @@ def test_unknown_dataset_is_told_with_file_and_line(write: Callable[..., None], 
     assert "on specs/jobs.yaml line 6" in said.err
 
 
-S3 = '{type: s3, url: "s3://lake/wine.csv"}'
+S3 = '{type: s3, url: "s3://lake/wine.csv", credential_id: 6166c01ee91fb6641ecd28bd}'
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ GROUND = {
     "options",
     "project",
     "settings",
+    "templates",
     "version",
 }
 GROUND_ORDER = {("errors", "diagnostic"), ("digests", "fingerprint"), ("settings", "options"), ("credential", "options")}
@@ -41,7 +42,7 @@ ROOMS: dict[str, set[str]] = {
     "wanted": {"plan", "spec", "state", "embedded", "engine.capability", "engine.metadata"},
     "refresh": {"plan", "state"},
     "answers": {"api", "plan", "scorer"},
-    "looking": {"engine.look", "engine.place", "plan", "vault"},
+    "looking": {"engine.connectors.rooms", "engine.look", "engine.packages", "engine.place", "plan", "vault"},
     "proof": {"plan", "refresh", "state"},
     "planning": {"answers", "looking", "plan", "proof", "refresh", "state", "vault", "wanted"},
     "apply": {"api", "plan", "state"},

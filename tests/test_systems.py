@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from house import REPOSITORY, Reconciler, run_child
-from servers.azurite import azurite  # noqa: F401
+from servers.azurite import Azurite, azurite  # noqa: F401
 from servers.bigquery import bigquery  # noqa: F401
 from servers.clouds import s3_cloud
 from servers.gcs import gcs  # noqa: F401
@@ -195,6 +195,24 @@ def test_job_reads_what_another_has_written_to_a_system(lake: Objects, root: Pat
     assert is_up_to_date(reconciler)
 
 
+def test_place_that_another_job_wrote_and_that_is_gone_is_told_by_the_plan(lake: Objects, root: Path, write: Write, reconciler: Reconciler) -> None:
+    intake = lake.make("raw.csv", WINES)["intake"]
+    write(
+        lake.openers,
+        first={"intake": intake, "output": lake.output("gone.csv"), "passthrough_columns": None, "passthrough_columns_set": "all"},
+        second={"intake": {**intake, "url": "${job.first.output}"}, "output": to("last.csv")},
+    )
+    apply(reconciler)
+    lake.cloud.remove("gone.csv")
+    said = reconciler("plan", "-no-color")
+    assert (said.code, said.out, said.err.count("\nError: ")) == (1, "", 1)
+    assert "gone.csv" in said.err
+    assert "on specs/jobs.yaml line" in said.err
+    assert "reconciler apply -replace='job.first'" in " ".join(said.err.split())
+    assert reconciler("apply", "-auto-approve", "-replace=job.first").code == 0
+    assert is_up_to_date(reconciler)
+
+
 def test_dataset_is_a_local_file(root: Path, write: Write, reconciler: Reconciler) -> None:
     (root / "data/wines.csv").write_text(csv_text(WINES))
     openers = {"datasets": {"wines": {"local": "data/wines.csv"}}}
@@ -237,14 +255,18 @@ def test_missing_variable_is_named_with_credential_and_workspace(
     assert "The environment has no SYSTEM_awsAccessKeyId" in " ".join(said.err.split())
 
 
-def test_variable_that_is_missing_when_it_is_written_ends_the_job_and_says_so(
+def test_variable_that_an_output_lacks_is_told_before_anything_is_scored(
     lake: Objects, root: Path, write: Write, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(lake.openers, a={"intake": local(root, "a.csv", WINES), "output": lake.output("out.csv")})
+    rows = local(root, "a.csv", WINES)
+    write(lake.openers, a={"intake": rows, "output": lake.output("out.csv")}, b={"intake": rows, "output": to("b.csv")})
     monkeypatch.delenv("SYSTEM_awsAccessKeyId")
     said = reconciler("apply", "-auto-approve", "-no-color")
     assert said.code == 1
-    assert "The environment has no SYSTEM_awsAccessKeyId" in " ".join((said.out + said.err).split())
+    words = " ".join((said.out + said.err).split())
+    assert 'The credential "lake" cannot be used with job.a' in words
+    assert "The environment has no SYSTEM_awsAccessKeyId" in words
+    assert not (root / "out/b.csv").exists()
     monkeypatch.setenv("SYSTEM_awsAccessKeyId", lake.secrets["SYSTEM_awsAccessKeyId"])
     apply(reconciler)
     assert len(lake.read("out.csv")) == len(WINES)
@@ -293,6 +315,27 @@ def test_endpoint_s_place_is_looked_at_with_what_the_workspace_is_given(
     assert again.after is not None and again.after.fingerprint.intake not in (None, change.after.fingerprint.intake)
 
 
+def test_endpoint_s_public_bucket_is_looked_at_by_anybody(azurite: Azurite, root: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    for name in [name for name in os.environ if name.startswith("DATAROBOT_")]:
+        monkeypatch.delenv(name)
+    bucket = f"house-{next(NUMBERS)}"
+    store = azurite.bucket(bucket, is_public=True)
+    store.put("in.csv", csv_text(WINES).encode())
+    write(
+        {"workspaces": {"prod": {"endpoint": "datarobot"}}},
+        a={"intake": {"type": "azure", "url": f"{azurite.url}/{bucket}/in.csv"}, "output": to("a.csv")},
+    )
+    text = (root / "specs/jobs.yaml").read_text().replace('"deployment": "wine"', '"model_package_id": "616d01a8ddbd17fc2c75caf4"')
+    (root / "specs/jobs.yaml").write_text(text)
+    made = make_plan(Project(root, root / "state/reconciler.db", "prod"))
+    (change,) = made.changes
+    assert made.notes == ()
+    assert change.after is not None and change.after.fingerprint.intake is not None
+    store.put("in.csv", csv_text(other(WINES)).encode())
+    (again,) = make_plan(Project(root, root / "state/reconciler.db", "prod")).changes
+    assert again.after is not None and again.after.fingerprint.intake not in (None, change.after.fingerprint.intake)
+
+
 @pytest.mark.parametrize(("on_unknown", "after"), [("keep", {}), ("rerun", {"job.a": ["intake unknown: jdbc "]})])
 def test_table_that_nothing_is_known_of_is_kept_or_rerun_and_told(
     request: pytest.FixtureRequest,
@@ -326,6 +369,21 @@ def test_probe_that_fails_is_told_where_the_spec_names_the_job(
     assert (said.code, said.out, said.err.count("\nError: ")) == (1, "", 1)
     assert "nowhere" in said.err
     assert "on specs/jobs.yaml line" in said.err
+
+
+def test_times_in_a_query_and_its_probe_are_filled_in_when_they_are_looked_at(
+    request: pytest.FixtureRequest, root: Path, write: Write, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crm = SYSTEMS["postgresql"](request, f"house-{next(NUMBERS)}")
+    tell(crm, monkeypatch)
+    intake = crm.make("wines.csv", WINES)["intake"]
+    rows = f'FROM "{intake["schema"]}".wines WHERE now() > '
+    intake = {key: value for key, value in intake.items() if key not in ("table", "schema")}
+    intake |= {"query": f"SELECT * {rows} CAST({{{{ last_completed_run_time }}}} AS timestamp)"}
+    write(crm.openers, a={"intake": intake, "output": to("a.csv"), "probe": f"SELECT count(*) {rows} '{{{{ last_completed_run_time }}}}'"})
+    apply(reconciler)
+    assert len(csv_rows((root / "out/a.csv").read_text())) == len(WINES)
+    assert is_up_to_date(reconciler)
 
 
 def test_killed_after_a_step_every_row_is_in_the_table_once(

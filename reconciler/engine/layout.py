@@ -1,6 +1,7 @@
 """Which columns the output has, in which order, under which names. The rule here: all of it is settled before the first row is read.
 
-A row that failed has what is passed through and its status, and nothing else.
+A row that failed has what is passed through and its status, and nothing else. A column of the intake that a folder is partitioned by is passed
+through for that alone: its values are the folders' names.
 """
 
 import re
@@ -35,22 +36,32 @@ class Passed:
 AnyColumn = Column | Status | Passed
 
 
-def output_columns(metadata: Metadata, options: Options, header: Sequence[str]) -> list[AnyColumn]:
-    """Predictions, the status, explanations, the columns passed through; then renamed. Raises ScoringError for what the intake cannot give."""
+def output_columns(metadata: Metadata, options: Options, header: Sequence[str], partitions: Sequence[str] = ()) -> list[AnyColumn]:
+    """Predictions, the status, explanations, the columns passed through; then renamed; then what else it is partitioned by.
+
+    Raises ScoringError for what the intake cannot give.
+    """
     columns: list[AnyColumn] = [*prediction_columns(metadata, options)]
     if options.include_prediction_status:
         columns.append(Status())
     columns += [_explanation(place, name) for place, name in enumerate(explanation_names(metadata, options))]
-    columns += [Passed(name, source=name) for name in passthrough(options, header)]
+    columns += [Passed(name, source=name) for name in _passthrough(options, header)]
     _check_names(columns, "Leave it out of passthrough_columns, or rename it in the intake.")
     columns = _remapped(columns, options)
     _check_names(columns, "Correct column_names_remapping.")
     if not columns:
         raise ScoringError("The output has no columns", "column_names_remapping drops every column; keep one.")
-    return columns
+    there = {column.name for column in columns} | {column.source for column in columns if isinstance(column, Passed)}
+    return columns + [Passed(name, source=name) for name in dict.fromkeys(partitions) if name in header and name not in there]
 
 
-def passthrough(options: Options, header: Sequence[str]) -> Sequence[str]:
+def partition_names(columns: Sequence[AnyColumn], partitions: Sequence[str]) -> list[str]:
+    """What the output calls the columns that it is partitioned by, which are named as the intake has them, or as the output does."""
+    renamed = {column.source: column.name for column in columns if isinstance(column, Passed)}
+    return [renamed.get(name, name) for name in partitions]
+
+
+def _passthrough(options: Options, header: Sequence[str]) -> Sequence[str]:
     if options.passthrough_columns_set == "all":
         return header
     listed = list(dict.fromkeys(options.passthrough_columns or ()))

@@ -105,6 +105,7 @@ class CsvOutput:
 class RowsForm:
     def __init__(self, columns: Sequence[AnyColumn], intake: Intake) -> None:
         kinds = dict(zip(intake.header, intake.types, strict=True))
+        self.columns = columns
         self.schema = pa.schema([(column.name, _kind(column, kinds)) for column in columns])
 
     def block(self, cells: Sequence[pa.Array]) -> pa.RecordBatch:

@@ -1,6 +1,7 @@
 """Which kind of output it is that a job names. The rule here: what cannot be written is found before the first row."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from reconciler.engine.connectors.connector import connector
 from reconciler.engine.connectors.rooms import takes_rows
 from reconciler.engine.dialect import Dialect
 from reconciler.engine.intake import Intake
-from reconciler.engine.layout import AnyColumn
+from reconciler.engine.layout import AnyColumn, partition_names
 from reconciler.engine.output import CsvForm, Form, RowsForm
 from reconciler.engine.parquet import SUFFIX
 from reconciler.engine.place import Place
@@ -28,8 +29,20 @@ def open_output(where: Path | Place, chosen: Form[Any]) -> Output[Any]:
         return chosen.open(FileSink(where))
     room = connector(where)
     if isinstance(chosen, RowsForm) and takes_rows(where):
-        return room.open_output(where, chosen.schema)
+        return room.open_output(_named(where, chosen.columns), chosen.schema)
     return chosen.open(room.open_sink(where))
+
+
+def partitions(where: Path | Place) -> Sequence[str]:
+    """The columns that a folder is partitioned by, as the job has them."""
+    return getattr(where.settings, "partition_columns", None) or () if isinstance(where, Place) else ()
+
+
+def _named(where: Place, columns: Sequence[AnyColumn]) -> Place:
+    """With the columns that it is partitioned by as the output has them."""
+    if not (given := partitions(where)):
+        return where
+    return replace(where, settings=where.settings.model_copy(update={"partition_columns": partition_names(columns, given)}))
 
 
 def _has_rows(where: Path | Place) -> bool:

@@ -16,11 +16,11 @@ from reconciler.engine.failure import Failure, Fault
 from reconciler.engine.features import Features
 from reconciler.engine.intake import Intake, Piece
 from reconciler.engine.job import ScoringJob
-from reconciler.engine.layout import output_columns, passthrough
+from reconciler.engine.layout import Passed, output_columns
 from reconciler.engine.metadata import Metadata
 from reconciler.engine.models.model import Model
 from reconciler.engine.output import Form
-from reconciler.engine.outputs import form
+from reconciler.engine.outputs import form, partitions
 from reconciler.engine.predictions import are_possible
 from reconciler.engine.text import texts
 from reconciler.errors import Cancelled, ModelError, ScoringError
@@ -36,9 +36,10 @@ class Scorer:
         self._options = job.options
         self._is_halted = is_halted
         self._features = Features(model.features, intake)
-        self._columns = output_columns(metadata, job.options, intake.header)
+        self._columns = output_columns(metadata, job.options, intake.header, partitions(job.output))
         self._explainer = self._explaining(job, is_halted)
-        self._read = list(dict.fromkeys([*self._features.columns, *passthrough(job.options, intake.header)]))
+        passed = [column.source for column in self._columns if isinstance(column, Passed)]
+        self._read = list(dict.fromkeys([*self._features.columns, *passed]))
         self.form: Form[Any] = form(job.output, self._columns, intake, Dialect.of(job.options.csv_settings))
 
     def pieces(self) -> Iterator[Piece]:

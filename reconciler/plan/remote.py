@@ -12,6 +12,8 @@ from reconciler.diagnostic import Diagnostic
 
 # Types of intake that can be looked at with what opens them.
 LOOKED_AT = frozenset({"s3", "azure", "gcp", "http", "jdbc", "snowflake", "synapse", "bigquery"})
+# Those that anybody may ask, where no credential is named: the API takes an object without one for public.
+_PUBLIC = frozenset({"s3", "azure", "gcp", "http"})
 # Those that a query can be put to.
 PROBED = frozenset({"jdbc", "snowflake", "synapse", "bigquery"})
 # Fields of an intake that name what opens it, with the section that says what that is.
@@ -88,8 +90,8 @@ def remote_of(
     deployment, model_digest = _model(spec)
     intake, output = spec["intake"], spec["output"]
     named = [(section, intake[field]) for field, section in _OPENED_WITH.items() if field in intake]
-    # Without anything of ours it is the endpoint that may open a system, not we; anybody may ask a web server.
-    can_look = all(id in openers[section] for section, id in named) and (bool(named) or intake["type"] == "http")
+    # Without anything of ours it is the endpoint that may open a system, not we.
+    can_look = all(id in openers[section] for section, id in named) and (bool(named) or intake["type"] in _PUBLIC)
     place = place_of(intake, probe) if can_look and intake_version is None else None
     return Remote(deployment, model_digest, *_intake(intake, intake_version, on_unknown), _place(intake), _place(output), place)
 

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 from pydantic import Field, ValidationError
 
 from reconciler.api.schema import validation_problems
-from reconciler.credential import SECRETS
+from reconciler.credential import SECRETS, URLS
 from reconciler.engine.connectors.rooms import ROOMS, is_installed
 from reconciler.engine.packages import install
 from reconciler.engine.place import Fields, Keys, Place
@@ -17,7 +17,7 @@ from reconciler.options import Id, Strict
 from reconciler.service.keyring import without_secrets
 from reconciler.service.places import connected
 from reconciler.service.refusal import Refusal, invalid
-from reconciler.service.systems import URLS, database
+from reconciler.service.systems import database
 from reconciler.settings import INTAKES
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from reconciler.spec.instance import Instance
+from reconciler.spec.instance import Instance, opened
 from reconciler.spec.job import Job
-from reconciler.spec.location import Location, Root, location
+from reconciler.spec.location import Location, Root, is_partition_of, location
 from reconciler.spec.problem import Problems, Spot
 
 
@@ -12,7 +12,7 @@ def check_collisions(instances: Sequence[Instance], jobs: Mapping[str, Job], spe
     specs = {("file", root.absolute(file)): file for file in spec_files}
     writers: dict[Location, Instance] = {}
     for instance in instances:
-        place = location(instance.spec["output"], root)
+        place = location(opened(instance.spec, "output"), root)
         if place is None:
             continue
         first = writers.setdefault(place, instance)
@@ -23,14 +23,28 @@ def check_collisions(instances: Sequence[Instance], jobs: Mapping[str, Job], spe
         if place in specs:
             detail = f"{specs[place]} is a file of this configuration; scoring would overwrite it."
             problems.add(spot, "Output is a specification", detail, address=instance.address)
+    _check_partitions(jobs, writers, problems)
     _check_intakes(instances, jobs, writers, root, problems)
+
+
+def _check_partitions(jobs: Mapping[str, Job], writers: Mapping[Location, Instance], problems: Problems) -> None:
+    """A run removes what an earlier one left in the partitions of its folder, and takes another job's files there for that."""
+    folders = {place: writer for place, writer in writers.items() if writer.spec["output"].get("partitionColumns")}
+    for folder, owner in folders.items():
+        for place, writer in writers.items():
+            if writer is not owner and is_partition_of(place, folder):
+                detail = (
+                    f"{writer.address} would write into the partitions of {owner.address} ({owner.file} line {owner.line}), which removes there "
+                    "what it has not written itself. Give each a folder of its own."
+                )
+                problems.add(_spot(jobs, writer, "output_settings"), "Output in another one's partitions", detail, address=writer.address)
 
 
 def _check_intakes(
     instances: Sequence[Instance], jobs: Mapping[str, Job], writers: Mapping[Location, Instance], root: Root, problems: Problems
 ) -> None:
     for instance in instances:
-        place = location(instance.spec["intake"], root)
+        place = location(opened(instance.spec, "intake"), root)
         writer = writers.get(place) if place else None
         if writer is instance:
             spot = _spot(jobs, instance, "output_settings")

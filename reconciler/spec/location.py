@@ -1,12 +1,15 @@
 """Paths and other places that rows come from and go to. The rule here: one place has one spelling."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 Location = tuple[str, ...]
 
+# Google's buckets have several addresses.
+_GCP = re.compile(r"^https?://(?:storage\.(?:googleapis|cloud\.google)\.com/([^/]+)|([^/]+)\.storage\.googleapis\.com)/")
 _TABLE_KEYS = ("dataStoreId", "dataset", "catalog", "schema", "table")
 
 
@@ -34,7 +37,18 @@ def location(settings: Mapping[str, Any], root: Root) -> Location | None:
     if path is not None:
         return ("file", root.absolute(path))
     if "url" in settings:
-        return ("url", settings["url"])
+        url = settings["url"]
+        if settings["type"] == "gcp":
+            url = _GCP.sub(lambda found: f"gs://{found[1] or found[2]}/", url)
+        return ("url", settings.get("endpointUrl") or "", url)
     if "table" in settings:
         return ("table", *(str(settings.get(key, "")) for key in _TABLE_KEYS))
     return None
+
+
+def is_partition_of(place: Location, folder: Location) -> bool:
+    """Whether a url is within the partitions (`name=value/`) of a folder of them."""
+    if place[:2] != folder[:2] or not place[2].startswith(folder[2]) or not folder[2].endswith("/"):
+        return False
+    *folders, _ = place[2].removeprefix(folder[2]).split("/")
+    return bool(folders) and all("=" in name for name in folders)

@@ -225,7 +225,9 @@ def test_jobs_without_dependencies_stay_in_their_order() -> None:
         pytest.param(
             {"intake": {"type": "dataset", "datasetId": "x", "datasetVersionId": "v"}}, {"deployment": "d", "intake_digest": "v"}, id="its version"
         ),
-        pytest.param({"intake": {"type": "s3", "url": "u"}}, {"deployment": "d", "on_unknown": "keep", "reads": "u"}, id="an object"),
+        pytest.param(
+            {"intake": {"type": "s3", "url": "u", "credentialId": "c"}}, {"deployment": "d", "on_unknown": "keep", "reads": "u"}, id="an object"
+        ),
         pytest.param(
             {"output": {"type": "jdbc", "dataStoreId": "w", "table": "t"}},
             {"deployment": "d", "writes": "['w', None, None, None, 't']"},
@@ -258,7 +260,9 @@ JDBC = {"type": "jdbc", "dataStoreId": "w", "credentialId": "c", "table": "t"}
     [
         pytest.param(S3, {"credentials": ["c"]}, True, id="a credential that is known"),
         pytest.param(S3, {"credentials": ["d"]}, False, id="a credential that is only an id"),
-        pytest.param({"type": "s3", "url": "u"}, {"credentials": ["c"]}, False, id="none named"),
+        pytest.param({"type": "s3", "url": "u"}, {"credentials": ["c"]}, True, id="a public bucket"),
+        pytest.param({"type": "azure", "url": "u"}, {}, True, id="a public container"),
+        pytest.param({"type": "bigquery", "dataset": "d", "table": "t"}, {"credentials": ["c"]}, False, id="none named"),
         pytest.param({"type": "http", "url": "u"}, {}, True, id="a web server"),
         pytest.param(JDBC, {"credentials": ["c"], "data_stores": ["w"]}, True, id="a data store with its credential"),
         pytest.param(JDBC, {"credentials": ["c"]}, False, id="a data store that is only an id"),

@@ -26,6 +26,7 @@ class Cloud:
     put: Callable[[str, bytes], Any]
     get: Callable[[str], bytes]
     listed: Callable[[], list[str]]
+    remove: Callable[[str], Any]
     credential: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -70,6 +71,7 @@ def gcp_cloud(server: Gcs, bucket: str) -> Cloud:
         lambda key, content: made.blob(key).upload_from_string(content),
         lambda key: bytes(made.blob(key).download_as_bytes()),
         lambda: sorted(blob.name for blob in made.list_blobs()),
+        lambda key: made.blob(key).delete(),
     )
 
 
@@ -83,6 +85,7 @@ def _obstore_cloud(type: str, server: str, root: str, store: Any, credential: Ma
         lambda key, content: obstore.put(store, key, content),
         lambda key: bytes(obstore.get(store, key).bytes()),
         lambda: sorted(each["path"] for some in obstore.list(store) for each in some),
+        lambda key: obstore.delete(store, key),
         credential,
         settings,
     )

@@ -21,18 +21,44 @@ LOCAL_INTAKE = "{type: localFile, file: data/b.csv}"
             "{type: jdbc, data_store: w, table: t, statement_type: insert}",
             id="one table",
         ),
+        pytest.param(
+            "{type: jdbc, data_store: w, table: t, statement_type: insert}",
+            "{type: jdbc, data_store: also_w, table: t, statement_type: insert}",
+            id="one table of a database with two names",
+        ),
         pytest.param("{type: bigquery, dataset: d, table: t}", "{type: bigQuery, dataset: d, table: t}", id="one BigQuery table"),
+        pytest.param("{type: gcp, url: 'gs://b/x.csv'}", "{type: gcp, url: 'https://storage.googleapis.com/b/x.csv'}", id="one object of Google's"),
+        pytest.param(
+            "{type: s3, url: 's3://b/x/', format: parquet, partition_columns: [a]}",
+            "{type: s3, url: 's3://b/x/', format: parquet, partition_columns: [b]}",
+            id="one folder of partitions",
+        ),
     ],
 )
 def test_two_jobs_may_not_write_one_place(
     refused: Callable[..., tuple[Diagnostic, ...]], head: str, job: Callable[..., str], first: str, second: str
 ) -> None:
-    text = head.replace("warehouse:", "w: {local: {jdbc_url: 'jdbc:postgresql://w/w'}}\n  warehouse:")
+    text = head.replace("warehouse:", "w: {local: &w {jdbc_url: 'jdbc:postgresql://w/w'}}\n  also_w: {local: *w}\n  warehouse:")
     text += job("a", replace={"{type: localFile, path: out/a.csv}": first}) + job("b", replace={LOCAL_OUTPUT: second})
 
     (diagnostic,) = refused(text)
 
     assert (diagnostic.summary, diagnostic.address) == ("Same output", "job.b")
+    assert "job.a (specs/jobs.yaml line" in diagnostic.detail
+
+
+PARTITIONED = "{{type: s3, url: 's3://b/x/{}', format: parquet, partition_columns: [a]}}"
+
+
+@pytest.mark.parametrize("inner", [PARTITIONED.format("a=1/"), PARTITIONED.format("a=1/b=2/"), "{type: s3, url: 's3://b/x/a=1/b.csv'}"])
+def test_nothing_is_written_into_the_partitions_of_another_job(
+    refused: Callable[..., tuple[Diagnostic, ...]], head: str, job: Callable[..., str], inner: str
+) -> None:
+    text = head + job("a", replace={LOCAL_OUTPUT.replace("b.csv", "a.csv"): PARTITIONED.format("")}) + job("b", replace={LOCAL_OUTPUT: inner})
+
+    (diagnostic,) = refused(text)
+
+    assert (diagnostic.summary, diagnostic.address) == ("Output in another one's partitions", "job.b")
     assert "job.a (specs/jobs.yaml line" in diagnostic.detail
 
 
@@ -71,6 +97,9 @@ def test_a_declared_dependency_is_enough(loaded: Callable[..., Configuration], h
     ("a", "b"),
     [
         pytest.param("{type: s3, url: 's3://b/x.csv'}", "{type: s3, url: 's3://b/y.csv'}", id="two urls"),
+        pytest.param("{type: s3, url: 's3://b/x.csv'}", "{type: s3, url: 's3://b/x.csv', endpoint_url: 'https://s3.example'}", id="two servers"),
+        pytest.param(PARTITIONED.format(""), PARTITIONED.format("more/"), id="a folder that is no partition of another"),
+        pytest.param(PARTITIONED.format("a=1/"), PARTITIONED.format("a=11/"), id="two partitions"),
         pytest.param(
             "{type: jdbc, data_store: v, table: t, statement_type: insert}",
             "{type: jdbc, data_store: warehouse, table: t, statement_type: insert}",

@@ -12,6 +12,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -301,10 +302,34 @@ def test_a_rerun_writes_the_same_names_and_removes_what_it_has_no_rows_for(cloud
     assert cloud.listed() == sorted(["in.csv", *others, *written])
 
 
-def test_partition_columns_that_are_not_passed_through_are_found_before_the_first_row(cloud: Cloud, run: Run) -> None:
+@pytest.mark.parametrize(
+    ("options", "folders", "kept"),
+    [
+        pytest.param({}, "day={}/country={}", [], id="not passed through"),
+        pytest.param({"passthrough_columns": ["country", "a"]}, "day={}/country={}", ["a"], id="passed through in part"),
+        pytest.param({"passthrough_columns_set": "all", "column_names_remapping": {"day": "on"}}, "on={}/country={}", ["a", "b"], id="renamed"),
+        pytest.param({"passthrough_columns_set": "all", "column_names_remapping": {"country": None}}, "day={}/country={}", ["a", "b"], id="dropped"),
+    ],
+)
+def test_a_partition_column_is_named_as_the_intake_has_it(cloud: Cloud, run: Run, options: dict[str, Any], folders: str, kept: list[str]) -> None:
+    cloud.put("in.csv", b"a,b,day,country\n1,1,22,DE\n2,2,22,FR\n3,3,22,DE\n")
+    run(cloud.intake("in.csv"), folder(cloud, "day", "country"), **options)
+    found = hive(cloud)
+    assert list(found) == [f"out/{folders.format(22, country)}/reconciler.parquet" for country in ("DE", "FR")]
+    assert [table.num_rows for table in found.values()] == [2, 1]
+    assert all(table.column_names == ["y_PREDICTION", *kept] for table in found.values())
+
+
+def test_a_partition_column_may_be_one_of_the_output(cloud: Cloud, run: Run) -> None:
+    cloud.put("in.csv", b"a,b,day\n1,1,22\n2,2,23\n")
+    run(cloud.intake("in.csv"), folder(cloud, "on"), passthrough_columns=["a", "day"], column_names_remapping={"day": "on"})
+    assert list(hive(cloud)) == ["out/on=22/reconciler.parquet", "out/on=23/reconciler.parquet"]
+
+
+def test_partition_columns_that_are_nowhere_are_found_before_the_first_row(cloud: Cloud, run: Run) -> None:
     cloud.put("in.csv", PARTITIONED)
     for columns, passed, said in (
-        (["day", "land"], ["day"], "partition_columns names land; the output has y_PREDICTION, day"),
+        (["day", "land"], ["day"], "partition_columns names land, not in the intake; the output has y_PREDICTION, day"),
         (["day", "day"], ["day"], "names day more than once"),
         (["y_PREDICTION"], [], "names every column of the output"),
     ):
@@ -322,6 +347,18 @@ def test_a_job_that_fails_leaves_the_folder_as_it_was(cloud: Cloud, run: Run) ->
     with pytest.raises(ScoringError):
         run(cloud.intake("bad.csv"), folder(cloud, "country"), passthrough_columns_set="all")
     assert {key: cloud.get(key) for key in before} == before and set(cloud.listed()) == {*before, "bad.csv"}
+
+
+def test_rows_that_a_killed_process_has_left_on_the_disk_are_removed(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    place = cloud.output("out/", format="parquet", partition_columns=["day"])
+    schema = pa.schema([("day", pa.string()), ("x", pa.int64())])
+    connector(place).open_output(place, schema)  # and never left
+    connector(place).open_output(dataclasses.replace(place, job="another"), schema)
+    with connector(place).open_output(place, schema):
+        (mine,) = tmp_path.glob(f"reconciler-{place.job}-*")
+        assert mine.stat().st_mode & 0o077 == 0
+    assert [found.name[:18] for found in tmp_path.iterdir()] == ["reconciler-another"]
 
 
 def test_no_rows_make_no_files(cloud: Cloud, run: Run) -> None:
