@@ -25,6 +25,7 @@ _KEYS = frozenset({"customerKey", "customer_key", "apiKey", "api_key", "datarobo
 _URLS = frozenset({"url", "jdbcUrl", "jdbc_url"})
 _BLOCKS = frozenset({"serverSideEncryption", "predictionInstance", "intakeSettings", "outputSettings", "params"})
 _BLOCKS |= {"server_side_encryption", "prediction_instance", "intake_settings", "output_settings"}
+_NAMED = _KEYS | _URLS | _BLOCKS | {"headers", "fields"}
 
 # In any url: a parameter's value, and what stands between a user's name and the @.
 _IN_URLS = (
@@ -42,7 +43,8 @@ _IN_JDBC = (
 
 def visited(settings: Mapping[str, Any], visit: Visit, above: Path = ()) -> dict[str, Any]:
     """A block of settings, a whole spec or a data store, in either spelling, with every text that may hold a secret as `visit` gives it."""
-    return {key: _visited(value, visit, (*above, key)) for key, value in settings.items()}
+    named = settings.keys() & _NAMED
+    return {**settings, **{key: _visited(settings[key], visit, (*above, key)) for key in settings if key in named}} if named else dict(settings)
 
 
 def replaced(settings: Mapping[str, Any], change: Change) -> dict[str, Any]:

@@ -376,8 +376,8 @@ def test_a_place_that_nothing_opens_is_refused_by_its_field(wine, intake, field,
 
 
 def test_an_output_that_is_not_served_is_refused_before_the_upload(wire, wine, wines):
-    with pytest.raises(ClientError, match="'tableau' is not served here: Tableau takes its own extract format only"):
-        scored_wine(wine, wines, output_settings={"type": "tableau", "data_source_id": STORE})
+    with pytest.raises(ClientError, match="'datasphere' is not served here: SAP Datasphere has no client library"):
+        scored_wine(wine, wines, output_settings={"type": "datasphere", "data_store_id": STORE, "table": "t", "schema": "s"})
     assert wire.lines == ["POST batchPredictions/"]
 
 

@@ -23,7 +23,7 @@ from reconciler.spec.job import DEPENDENCY, Job
 from reconciler.spec.location import Root
 from reconciler.spec.model import PATH, TARGETS
 from reconciler.spec.problem import Problems, Spot, did_you_mean
-from reconciler.spec.secret import check_secrets, sheltered
+from reconciler.spec.secret import check_secrets
 from reconciler.spec.wording import sentence_of, shown, wrongs
 from reconciler.templates import Times
 
@@ -137,7 +137,7 @@ class Builder:
     def _body(self, job: Job, raw: dict[str, Any], each: Each | None, address: str) -> _Body | None:
         uses: set[str] = set()
         before = self._problems.told
-        filled = self._filled(job, sheltered(raw), self._scope(each, uses))
+        filled = self._filled(job, raw, self._scope(each, uses))
         check_secrets({job.written.get(key, key): value for key, value in filled.items()}, job.spot, self._problems)
         target, deployment = self._target(job, filled)
         uses.update(self._dependencies(job, filled.get("depends_on")))
@@ -209,7 +209,7 @@ class Builder:
             return None  # told as a missing key of the job
         uses: set[str] = set()
         before = self._problems.told
-        block = fill(sheltered(raw), self._scope(each, uses), spot, self._problems)
+        block = fill(raw, self._scope(each, uses), spot, self._problems)
         if not isinstance(block, dict):
             self._problems.add(spot, "Invalid value", f"{side} must be a mapping; found {shown(block)}.")
             return None

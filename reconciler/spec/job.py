@@ -11,6 +11,7 @@ from reconciler.spec.instance import address_of
 from reconciler.spec.model import JOB_KEYS
 from reconciler.spec.position import Path
 from reconciler.spec.problem import Problems, Spot
+from reconciler.spec.secret import sheltered
 from reconciler.spec.section import Entry
 from reconciler.spec.wording import shown
 
@@ -85,7 +86,7 @@ def _job(entry: Entry, scope: Scope, problems: Problems) -> Job | None:
     if "for_each" in body:
         each = entry.spot / written["for_each"]
         instances = _instances(fill(body.pop("for_each"), scope, each, problems), each, problems)
-    return Job(entry.name, entry.spot, body, written, instances)
+    return Job(entry.name, entry.spot, sheltered(body), written, instances)
 
 
 def _instances(keys: Any, spot: Spot, problems: Problems) -> dict[str | None, Each | None]:

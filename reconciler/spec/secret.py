@@ -5,7 +5,7 @@ What is kept of them is spelled as the API spells it, with each secret still a r
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic.alias_generators import to_camel, to_snake
 
@@ -19,8 +19,6 @@ _TYPE_KEYS = ("type", "credential_type", "credentialType")
 _LISTS = frozenset({"oauth_scopes"})
 _UNESCAPED = re.compile(rf"(?<!\$){REFERENCE.pattern}")
 _USER_INFO = re.compile(r"(?<=//)[^/?#]*@")
-
-Value = TypeVar("Value")
 
 
 def credential_fields(body: Mapping[str, Any], spot: Spot, root: Root, problems: Problems) -> dict[str, Any]:
@@ -72,9 +70,9 @@ def store_fields(body: Mapping[str, Any], spot: Spot, problems: Problems) -> dic
     return {name: _url(value, spot / key, problems) if name == "jdbcUrl" else list(_parameters(value, spot / key, problems))}
 
 
-def sheltered(block: Value) -> Value:
-    """Settings as they are written, with each reference to a secret that may stand where it does kept from being read as an expression."""
-    return confidential.visited(block, _sheltered) if isinstance(block, dict) else block  # type: ignore[return-value]
+def sheltered(body: Mapping[str, Any]) -> dict[str, Any]:
+    """A job as it is written, with each reference to a secret that may stand where it does kept from being read as an expression."""
+    return confidential.visited(body, _sheltered)
 
 
 def check_secrets(block: Mapping[str, Any], spot: Spot, problems: Problems) -> None:
