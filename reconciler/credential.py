@@ -157,6 +157,8 @@ FITTING: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "bigquery": ("gcp",),
     }
 )
+# How the JDBC URL of a data store begins, by the type of intake and output that it is for.
+URLS: Mapping[str, str] = MappingProxyType({"jdbc": "jdbc:postgresql:", "snowflake": "jdbc:snowflake:", "synapse": "jdbc:sqlserver:"})
 # Fields that say who asks, and where; they open nothing.
 OPEN = frozenset(
     {

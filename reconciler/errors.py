@@ -17,6 +17,7 @@ ReconcilerError                 1
 ├── ScoringError                1    the engine cannot score this: model, data or options
 │   ├── ModelError              1    the deployment's folder or artifact
 │   ├── JobEnded                1    the job ended, and not well
+│   ├── Lost                    1    another system does not answer, or not any longer
 │   └── Cancelled               1    the job was aborted while it ran
 ├── DeliveryError               1    the output cannot be put in its place
 ├── Detached                    1    a job goes on, and nobody waits for it any longer
@@ -129,6 +130,10 @@ class JobEnded(ScoringError):
     def __init__(self, summary: str, detail: str, status: str) -> None:
         super().__init__(summary, detail)
         self.status = status
+
+
+class Lost(ScoringError):
+    """Another system does not answer, or the line to it broke: nobody knows what became of what it was told last."""
 
 
 class Cancelled(ScoringError):

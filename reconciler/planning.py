@@ -76,6 +76,8 @@ def make_plan(project: Project, *, target: Collection[str] = (), replace: Collec
             return Plan(project.workspace, lineage, serial, (), proof.unchanged, tuple(proof.folders), endpoint=proof.endpoint)
         survey = _survey(reading, target, replace)
         acting = [decision for decision in survey.decisions if decision.action is not Action.NO_OP]
+        if unopened := _unopened(project, survey.specs, acting):
+            raise SpecInvalid(list(_placed(project.root, survey.specs, unopened)))
         notes = tuple(_notes(survey))
         if is_whole and not acting and not notes:
             reading.proof = _proof(reading, survey, serial)
@@ -159,6 +161,19 @@ def _world(reading: Reading, specs: Specs, instances: Sequence[Wanted], recorded
     if specs.endpoint is None:
         return look(instances, recorded, root, digests, remotes, looks)
     return look_at_endpoint(instances, recorded, root, digests, remotes, answers, looks)
+
+
+def _unopened(project: Project, specs: Specs, acting: Iterable[Decision]) -> dict[str, Diagnostic]:
+    """Why outputs that would be written could not be opened, as far as it is known without going there: better now than after other jobs."""
+    written = [decision.address for decision in acting if decision.action in SCORES and decision.address in specs.remotes]
+    if specs.endpoint is not None or not written:
+        return {}
+    from reconciler.looking import unopened  # the engine is met only where there are places
+    from reconciler.vault import Vault
+
+    vault = Vault(specs.openers, project.workspace, project.root)
+    found = {address: unopened(detail.spec["output"], vault) for address, detail in specs.details(written).items()}
+    return {address: problem for address, problem in found.items() if problem is not None}
 
 
 def _notes(survey: Survey) -> Iterator[Diagnostic]:

@@ -97,7 +97,9 @@ async def _attended(
     async with edges.open_client(project, plan.endpoint, folders, vault, manner.limits.requests) as client, Watch(client, pace, edges.wait) as watch:
         sight = Sight(project.root, digests, None if plan.endpoint is None else client, vault)
         adoption = Adoption(store, client, store.snapshot.open_runs(plan.workspace))
-        runner = Runner(project.root, store, client, watch, adoption, sight.has_intake, sight.has_model, listen)
+        # The embedded service opens what it is given by itself, when it opens the place.
+        opened = dict if plan.endpoint is None else vault.opened
+        runner = Runner(project.root, store, client, watch, adoption, sight.has_intake, sight.has_model, listen, opened)
         try:
             async with _heartbeat(store):
                 creator = None if plan.endpoint is None else await client.creator()

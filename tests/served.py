@@ -88,7 +88,8 @@ def serving(root: Path) -> Iterator[Served]:
                 yield Served(root, ready["endpoint"], token, ready["deployments"], http)
             process.send_signal(signal.SIGTERM)
             assert process.wait(LIMIT_SECONDS) == 0
-            assert (process.stdout.read(), (root / "stderr").read_text()) == (b"", "")
+            said = process.stdout.read(), (root / "stderr").read_text()
+            assert said == (b"", ""), said
         finally:
             process.kill()
 

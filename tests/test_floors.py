@@ -11,6 +11,7 @@ ROOT = Path(__file__).parent.parent / "reconciler"
 # Each room, and the rooms below it that it may import. The ground floor is open to all; a room may always import itself.
 GROUND = {
     "collector",
+    "confidential",
     "credential",
     "diagnostic",
     "digests",
@@ -22,6 +23,7 @@ GROUND = {
     "options",
     "project",
     "settings",
+    "templates",
     "version",
 }
 GROUND_ORDER = {("errors", "diagnostic"), ("digests", "fingerprint"), ("settings", "options"), ("credential", "options")}
@@ -40,7 +42,7 @@ ROOMS: dict[str, set[str]] = {
     "wanted": {"plan", "spec", "state", "embedded", "engine.capability", "engine.metadata"},
     "refresh": {"plan", "state"},
     "answers": {"api", "plan", "scorer"},
-    "looking": {"engine.look", "engine.place", "plan", "vault"},
+    "looking": {"engine.connectors.rooms", "engine.look", "engine.packages", "engine.place", "plan", "vault"},
     "proof": {"plan", "refresh", "state"},
     "planning": {"answers", "looking", "plan", "proof", "refresh", "state", "vault", "wanted"},
     "apply": {"api", "plan", "state"},

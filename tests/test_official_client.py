@@ -2,6 +2,7 @@
 
 import gc
 import io
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -338,54 +339,64 @@ def test_an_upload_that_is_not_async_waits_for_its_end(wine, wines, is_wine):
     is_wine(downloaded(job))
 
 
-# What this release does not score is refused before anything is stored
+# What cannot be scored is refused before anything is stored
 
 
 @pytest.mark.parametrize(
-    ("intake", "to"),
+    ("intake", "reason"),
     [
-        ({"type": "s3", "url": "s3://b/in.csv", "credential_id": "5" * 24}, {"type": "s3", "url": "s3://b/out.csv"}),
-        ({"type": "azure", "url": "https://a.blob.core.windows.net/c/in.csv"}, {"type": "azure", "url": "https://a.blob.core.windows.net/c/out.csv"}),
-        ({"type": "gcp", "url": "gs://b/in.csv"}, {"type": "gcp", "url": "gs://b/out.csv"}),
-        (
-            {"type": "jdbc", "data_store_id": STORE, "table": "t"},
-            {"type": "jdbc", "data_store_id": STORE, "table": "t", "statement_type": "insert"},
-        ),
-        ({"type": "snowflake", "data_store_id": STORE, "table": "t", "external_stage": "s"}, LOCAL),
-        ({"type": "synapse", "data_store_id": STORE, "table": "t", "external_data_source": "s"}, LOCAL),
-        ({"type": "bigquery", "dataset": "d", "table": "t", "bucket": "b"}, LOCAL),
-        ({"type": "datasphere", "data_store_id": STORE, "table": "t", "schema": "s"}, LOCAL),
-        ({"type": "dss", "project_id": "5" * 24}, LOCAL),
+        ({"type": "datasphere", "data_store_id": STORE, "table": "t", "schema": "s"}, "SAP Datasphere has no client library"),
+        ({"type": "dss", "project_id": "5" * 24}, "are in DataRobot only"),
     ],
-    ids=lambda settings: settings["type"],
+    ids=lambda value: value["type"] if isinstance(value, dict) else "",
 )
-def test_a_place_that_is_not_served_is_refused_by_its_field(wine, intake, to):
+def test_a_place_that_is_not_served_is_refused_by_its_field(wine, intake, reason):
     with pytest.raises(ClientError) as refused:
-        Job.score(wine, intake, to)
+        Job.score(wine, intake, LOCAL)
     assert refused.value.status_code == 422
-    assert "is not served here; served are: localFile, fileSystem, dataset" in refused.value.json["errors"]["intakeSettings"]["type"]
+    assert re.search(f"is not served here: .*{reason}.*; served are: localFile, fileSystem, ", refused.value.json["errors"]["intakeSettings"]["type"])
+
+
+@pytest.mark.parametrize(
+    ("intake", "field", "reason"),
+    [
+        ({"type": "s3", "url": "s3://b/in.csv", "credential_id": STORE}, "credentialId", "there is no credential"),
+        ({"type": "jdbc", "data_store_id": STORE, "table": "t"}, "dataStoreId", "there is no data store"),
+        ({"type": "snowflake", "data_store_id": STORE, "table": "t", "external_stage": "s"}, "dataStoreId", "there is no data store"),
+        ({"type": "synapse", "data_store_id": STORE, "table": "t", "external_data_source": "s"}, "dataStoreId", "there is no data store"),
+        ({"type": "bigquery", "dataset": "d", "table": "t", "bucket": "b", "credential_id": STORE}, "credentialId", "there is no credential"),
+    ],
+    ids=lambda value: value["type"] if isinstance(value, dict) else "",
+)
+def test_a_place_that_nothing_opens_is_refused_by_its_field(wine, intake, field, reason):
+    with pytest.raises(ClientError) as refused:
+        Job.score(wine, intake, LOCAL)
+    assert refused.value.status_code == 422
+    assert refused.value.json["errors"]["intakeSettings"][field] == f"{reason} {STORE}"
 
 
 def test_an_output_that_is_not_served_is_refused_before_the_upload(wire, wine, wines):
-    with pytest.raises(ClientError, match="'s3' is not served here"):
-        scored_wine(wine, wines, output_settings={"type": "s3", "url": "s3://bucket/out.csv"})
+    with pytest.raises(ClientError, match="'tableau' is not served here: Tableau takes its own extract format only"):
+        scored_wine(wine, wines, output_settings={"type": "tableau", "data_source_id": STORE})
     assert wire.lines == ["POST batchPredictions/"]
 
 
 @pytest.mark.parametrize(
-    ("call", "source", "to"),
+    ("call", "source", "to", "needed"),
     [
-        (Job.score_s3, "s3://b/in.csv", "s3://b/out.csv"),
-        (Job.score_azure, "https://a.blob.core.windows.net/c/in.csv", "https://a.blob.core.windows.net/c/out.csv"),
-        (Job.score_gcp, "gs://b/in.csv", "gs://b/out.csv"),
+        (Job.score_s3, "s3://b/in.csv", "s3://b/out.csv", "s3 needs s3"),
+        (Job.score_azure, "https://a.blob.core.windows.net/c/in.csv", "https://a.blob.core.windows.net/c/out.csv", "azure needs azure"),
+        (Job.score_gcp, "gs://b/in.csv", "gs://b/out.csv", "gcp needs gcp"),
     ],
     ids=["s3", "azure", "gcp"],
 )
-def test_the_shorthand_for_a_cloud_is_refused_with_its_reason(wine, call, source, to):
+def test_the_shorthand_for_a_cloud_is_refused_a_credential_of_another_system(wine, call, source, to, needed):
     credential = dr.Credential.create_basic(f"for {source}", "me", "mine")
-    with pytest.raises(ClientError, match="is not served here") as refused:
+    with pytest.raises(ClientError) as refused:
         call(wine, source, to, credential=dr.Credential.get(credential.credential_id))
     assert refused.value.status_code == 422
+    for side in ("intakeSettings", "outputSettings"):
+        assert f"credential {credential.credential_id} is basic; {needed}" in refused.value.json["errors"][side]["credentialId"]
 
 
 def test_a_leaderboard_model_is_refused_with_its_reason(wines):

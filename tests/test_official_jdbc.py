@@ -90,3 +90,20 @@ def test_a_data_store_is_tried_with_a_credential(crm, store, user):
     assert store.test(credential_id=user.credential_id) == {"message": "Connection successful"}
     given = {"credentialType": "basic", "user": USER, "password": PASSWORD}
     assert store.test(credential_data=given) == {"message": "Connection successful"}
+
+
+def test_a_data_store_with_its_password_is_renamed_and_scored_and_shows_it_to_nobody(served, wine, bottles, is_wine, crm, postgres: Postgres):  # noqa: F811
+    store = dr.DataStore.create("jdbc", "whole", driver_id="6" * 24, jdbc_url=f"{postgres.url()}?user={USER}&password={PASSWORD}")
+    store = dr.DataStore.get(store.id)
+    assert store.params.jdbc_url == f"{postgres.url()}?user={USER}&password=[redacted]"
+    store.update(canonical_name="renamed")
+    job = Job.score(
+        wine,
+        intake_settings={"type": "jdbc", "data_store_id": store.id, "schema": "public", "table": "wines"},
+        output_settings={"type": "jdbc", "data_store_id": store.id, "table": "whole", "statement_type": "insert", "create_table_if_not_exists": True},
+        passthrough_columns=["bottle_id"],
+    )
+    ended(job)
+    is_wine(scored(crm, "whole", bottles))
+    password = PASSWORD.encode()
+    assert not [path for path in (served.root / "storage").rglob("*") if path.is_file() and password in path.read_bytes()]

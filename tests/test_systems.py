@@ -255,14 +255,18 @@ def test_missing_variable_is_named_with_credential_and_workspace(
     assert "The environment has no SYSTEM_awsAccessKeyId" in " ".join(said.err.split())
 
 
-def test_variable_that_is_missing_when_it_is_written_ends_the_job_and_says_so(
+def test_variable_that_an_output_lacks_is_told_before_anything_is_scored(
     lake: Objects, root: Path, write: Write, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(lake.openers, a={"intake": local(root, "a.csv", WINES), "output": lake.output("out.csv")})
+    rows = local(root, "a.csv", WINES)
+    write(lake.openers, a={"intake": rows, "output": lake.output("out.csv")}, b={"intake": rows, "output": to("b.csv")})
     monkeypatch.delenv("SYSTEM_awsAccessKeyId")
     said = reconciler("apply", "-auto-approve", "-no-color")
     assert said.code == 1
-    assert "The environment has no SYSTEM_awsAccessKeyId" in " ".join((said.out + said.err).split())
+    words = " ".join((said.out + said.err).split())
+    assert 'The credential "lake" cannot be used with job.a' in words
+    assert "The environment has no SYSTEM_awsAccessKeyId" in words
+    assert not (root / "out/b.csv").exists()
     monkeypatch.setenv("SYSTEM_awsAccessKeyId", lake.secrets["SYSTEM_awsAccessKeyId"])
     apply(reconciler)
     assert len(lake.read("out.csv")) == len(WINES)
@@ -365,6 +369,21 @@ def test_probe_that_fails_is_told_where_the_spec_names_the_job(
     assert (said.code, said.out, said.err.count("\nError: ")) == (1, "", 1)
     assert "nowhere" in said.err
     assert "on specs/jobs.yaml line" in said.err
+
+
+def test_times_in_a_query_and_its_probe_are_filled_in_when_they_are_looked_at(
+    request: pytest.FixtureRequest, root: Path, write: Write, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crm = SYSTEMS["postgresql"](request, f"house-{next(NUMBERS)}")
+    tell(crm, monkeypatch)
+    intake = crm.make("wines.csv", WINES)["intake"]
+    rows = f'FROM "{intake["schema"]}".wines WHERE now() > '
+    intake = {key: value for key, value in intake.items() if key not in ("table", "schema")}
+    intake |= {"query": f"SELECT * {rows} CAST({{{{ last_completed_run_time }}}} AS timestamp)"}
+    write(crm.openers, a={"intake": intake, "output": to("a.csv"), "probe": f"SELECT count(*) {rows} '{{{{ last_completed_run_time }}}}'"})
+    apply(reconciler)
+    assert len(csv_rows((root / "out/a.csv").read_text())) == len(WINES)
+    assert is_up_to_date(reconciler)
 
 
 def test_killed_after_a_step_every_row_is_in_the_table_once(

@@ -49,8 +49,8 @@ def test_data_store_is_filled_in(tmp_path: Path) -> None:
         ({"password": {"file": "nowhere"}}, "its password is in the file nowhere, which cannot be read: No such file"),
         ({"password": {"file": "empty"}}, "which is empty"),
         ({"password": {"file": "bytes"}}, "which is no text"),
-        ({"gcpKey": "${env.SECRET}"}, "its gcpKey is not a JSON object"),
-        ({"gcpKey": "${env.LIST}"}, "its gcpKey is not a JSON object"),
+        ({"gcpKey": "${env.SECRET}"}, "its gcp_key is not a JSON object"),
+        ({"gcpKey": "${env.LIST}"}, "its gcp_key is not a JSON object"),
     ],
 )
 def test_what_is_missing_is_named_with_its_credential_and_workspace(tmp_path: Path, fields: dict[str, Any], said: str) -> None:
@@ -70,3 +70,10 @@ def test_name_that_stands_for_nothing_is_told(tmp_path: Path, section: str, word
     with pytest.raises(ScoringError, match=f"There is no such {word}") as caught:
         getattr(vault(tmp_path, {}), section)("nobody")
     assert 'nobody is in the workspace "prod"' in caught.value.detail
+
+
+def test_all_that_is_missing_is_told_at_once(tmp_path: Path) -> None:
+    fields = {"awsAccessKeyId": "${env.NONE}", "awsSecretAccessKey": {"file": "nowhere"}}
+    with pytest.raises(ScoringError) as caught:
+        vault(tmp_path, fields).credential("7")
+    assert "its aws_access_key_id is ${env.NONE}. The environment has no NONE: set it. Also its aws_secret_access_key is in" in caught.value.detail

@@ -1,7 +1,7 @@
 """What an answer says. The rule here: whatever a proxy or a server makes of an answer, it becomes a job or a sentence."""
 
 import zlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any, TypeVar
 
 import httpx
@@ -97,10 +97,17 @@ async def content(answer: httpx.Response) -> AsyncGenerator[bytes]:
 def _message(body: dict[str, Any]) -> str:
     message = str(body.get("message") or "")[:_SHOWN]
     errors = body.get("errors")
-    fields = [f"{field}: {said}" for field, said in errors.items() if str(said) not in message] if isinstance(errors, dict) else []
-    if not isinstance(errors, dict) and errors:
-        fields = [str(errors)]
+    fields = [": ".join(filter(None, (field, said))) for field, said in _said(errors) if said not in message]
     return " ".join(part for part in (message, f"({'; '.join(fields)[:_SHOWN]})" if fields else "") if part)
+
+
+def _said(errors: Any, field: str = "") -> Iterator[tuple[str, str]]:
+    """The field, such as `intakeSettings.url`, and the sentence of every error."""
+    if isinstance(errors, dict):
+        for name, inner in errors.items():
+            yield from _said(inner, f"{field}.{name}" if field else str(name))
+    elif errors:
+        yield field, str(errors)
 
 
 def _beginning(answer: httpx.Response) -> str:

@@ -1,10 +1,12 @@
 """The body of a submission. The rule here: it says exactly what the fingerprint says, and where the files are if the service shares our disk."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from reconciler.api.schema import Job, request_core
+from reconciler.confidential import REDACTED, REFERENCE
 
 # The target in a spec, and in the API.
 _TARGETS = {"deployment": "deploymentId", "modelId": "modelId", "modelPackageId": "modelPackageId"}
@@ -62,11 +64,24 @@ def kind_of(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_job_of(job: Job, body: Mapping[str, Any]) -> bool:
-    """Whether a job that the service lists was made by this body. Server-side defaults are normalised away."""
+    """Whether a job that the service lists was made by this body. Server-side defaults are normalised away; what a reference was is not known."""
     try:
-        return request_core(job.job_spec) == kind_of(body)
+        return _fits(request_core(job.job_spec), kind_of(body))
     except ValueError:  # a job of a kind that we would not have sent
         return False
+
+
+def _fits(found: Any, sent: Any) -> bool:
+    """Whether `found` may be what became of `sent`: in the place of a reference there may be anything, and nothing."""
+    match sent:
+        case dict() if isinstance(found, dict):
+            absent = [value for name, value in sent.items() if name not in found]
+            known = all(name in sent and _fits(value, sent[name]) for name, value in found.items())
+            return known and all(isinstance(value, str) and REFERENCE.search(value) for value in absent)
+        case str() if isinstance(found, str) and REFERENCE.search(sent):
+            literals = [re.escape(text) for text in REFERENCE.split(sent)[::2]]
+            return found == REDACTED or re.fullmatch(".*".join(literals), found, re.DOTALL) is not None
+    return bool(found == sent)
 
 
 def _without(settings: Mapping[str, Any], place: str) -> dict[str, Any]:

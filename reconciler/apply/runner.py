@@ -4,12 +4,13 @@ A run that was interrupted goes on at the step it had reached; it is the same ro
 nobody knows what became of its job it stays open, and the next apply settles it.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reconciler import confidential
 from reconciler.api.client import Client
 from reconciler.api.schema import Job
 from reconciler.apply.adoption import Adoption
@@ -39,7 +40,10 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class Runner:
-    """Takes runs to their end. `has_intake` and `has_model` tell whether a run's intake and model are still those of its fingerprint."""
+    """Takes runs to their end. `has_intake` and `has_model` tell whether a run's intake and model are still those of its fingerprint.
+
+    `opened` gives a request with what the references in it stand for, to be sent and forgotten.
+    """
 
     root: Path
     store: Store
@@ -49,6 +53,7 @@ class Runner:
     has_intake: IsSame
     has_model: IsSame
     listen: Listener
+    opened: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
 
     async def start(self, run: Run, timeouts: Timeouts) -> Run:
         """Submit a run that was just intended, and take it to delivery. Raises the error that ended it, which is in the state then."""
@@ -123,7 +128,13 @@ class Runner:
         raise doubt
 
     async def _sent(self, run: Run) -> tuple[Run, Job]:
-        return self._placed(run, await self.client.submit(run.request, run.id), is_adopted=False)
+        body = self.opened(run.request)
+        try:
+            job = await self.client.submit(body, run.id)
+        except ServiceError as error:  # an endpoint may say what it was sent
+            error.detail = confidential.without(error.detail, body)
+            raise
+        return self._placed(run, job, is_adopted=False)
 
     def _placed(self, run: Run, job: Job, *, is_adopted: bool) -> tuple[Run, Job]:
         creator = run.creator or job.creator

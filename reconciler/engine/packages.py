@@ -22,7 +22,8 @@ def engine_packages(extra: str = "engine") -> Iterator[None]:
     except ImportError as error:
         if (error.name or "").startswith("reconciler"):
             raise  # ours: a bug, not a missing package
-        raise ScoringError("The scoring engine is not installed", f"The package {error.name or error} is missing. Run: {install(extra)}") from error
+        summary = "The scoring engine is not installed" if extra == "engine" else "A package is not installed"
+        raise ScoringError(summary, f"The package {error.name or error} is missing. Run: {install(extra)}") from error
     except OSError as error:
         # LightGBM's import opens a shared library, which needs the system's OpenMP.
         detail = (

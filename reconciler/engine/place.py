@@ -19,6 +19,9 @@ class Keys(Protocol):
     def data_store(self, id: str) -> Fields:
         """The `params` of a data store: `jdbcUrl`, or `fields`."""
 
+    def opened(self, settings: Fields) -> Fields:
+        """The settings of a job, with what the references in them stand for."""
+
 
 def _never() -> bool:
     """With a name, so that a place can be sent to another process."""
@@ -34,7 +37,7 @@ class Place:
     `is_halted` tells whether the job was aborted, to whoever waits for the system; it is called in any thread.
     """
 
-    settings: Any
+    settings: Any = field(repr=False)  # a url may be signed
     credential: Fields = field(default_factory=dict, repr=False)
     storage_credential: Fields = field(default_factory=dict, repr=False)  # cloudStorageCredentialId
     data_store: Fields = field(default_factory=dict, repr=False)
@@ -49,11 +52,11 @@ class Place:
 
 def intake_place(settings: Fields, keys: Keys, job: str = "", probe: str | None = None) -> Place:
     """`settings` as the wire has them. Raises ScoringError for a credential or a data store that is not there."""
-    return _place(INTAKES[settings["type"]].model_validate(settings), keys, job, probe)
+    return _place(INTAKES[settings["type"]].model_validate(keys.opened(settings)), keys, job, probe)
 
 
 def output_place(settings: Fields, keys: Keys, job: str) -> Place:
-    return _place(OUTPUTS[settings["type"]].model_validate(settings), keys, job, None)
+    return _place(OUTPUTS[settings["type"]].model_validate(keys.opened(settings)), keys, job, None)
 
 
 def _place(settings: Strict, keys: Keys, job: str, probe: str | None) -> Place:

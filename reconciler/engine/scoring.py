@@ -25,7 +25,8 @@ from reconciler.engine.models.registry import load_model
 from reconciler.engine.outputs import open_output
 from reconciler.engine.place import Place
 from reconciler.engine.scorer import Scorer
-from reconciler.errors import ScoringError
+from reconciler.engine.settle import settle
+from reconciler.errors import Lost, ScoringError
 
 
 def run(job: ScoringJob, metadata: Metadata, report: Callable[[Progress], None], is_cancelled: Callable[[], bool]) -> Tally:
@@ -42,14 +43,15 @@ def _heeding(where: Path | Place, is_cancelled: Callable[[], bool]) -> Path | Pl
 
 
 def _settle(job: ScoringJob, output: Place, tally: Tally) -> None:
-    room = connector(output)
     try:
-        room.settle(output, tally.scored + tally.failed)
+        settle(output, tally.scored + tally.failed)
+    except Lost:
+        raise  # what is staged may be all that there is, and the note is for whoever tries again
     except ScoringError:
         # Before the staged rows are gone: who finds the note must find them.
         job.note_file.unlink(missing_ok=True)
         sync_folder(job.note_file.parent)
-        room.discard(output)
+        connector(output).discard(output)
         raise
 
 

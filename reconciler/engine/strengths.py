@@ -8,7 +8,7 @@ alone: not on its neighbours, the size of the pieces or the number of threads.
 |---|---|---|
 | Contributions | models whose library computes them (TreeSHAP) | the link's: log odds for a binary objective |
 | Terms | models that are sums of one term for each feature | the link's |
-| Walks | every other model | the prediction's own: a probability stays one |
+| Walks | every other model: also scikit-learn's own trees, for it has no TreeSHAP, and pipelines | the prediction's own: a probability stays one |
 | Exemplars | xemp | the prediction's own; no parts that add up |
 
 Sources: Lundberg, Lee, A Unified Approach to Interpreting Model Predictions (2017); for Walks, Strumbelj, Kononenko, Explaining prediction models and

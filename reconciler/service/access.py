@@ -8,7 +8,7 @@ from urllib.parse import unquote
 from pydantic import Field, ValidationError
 
 from reconciler.api.schema import validation_problems
-from reconciler.credential import SECRETS
+from reconciler.credential import SECRETS, URLS
 from reconciler.engine.connectors.rooms import ROOMS, is_installed
 from reconciler.engine.packages import install
 from reconciler.engine.place import Fields, Keys, Place
@@ -17,7 +17,7 @@ from reconciler.options import Id, Strict
 from reconciler.service.keyring import without_secrets
 from reconciler.service.places import connected
 from reconciler.service.refusal import Refusal, invalid
-from reconciler.service.systems import URLS, database
+from reconciler.service.systems import database
 from reconciler.settings import INTAKES
 
 
@@ -33,8 +33,8 @@ class Access(Strict):
     catalog: str | None = None
 
 
-def reached(store: str, params: Fields, body: dict[str, Any], keys: Keys, question: str) -> dict[str, Any]:
-    """What the room of a data store (its id, and its `params`) answers to `ping`, `schemas` or `tables`, as the API shows it. Raises Refusal."""
+def reached(store: str, body: dict[str, Any], keys: Keys, question: str) -> dict[str, Any]:
+    """What the room of a data store (its id) answers to `ping`, `schemas` or `tables`, as the API shows it. Raises Refusal."""
     try:
         access = Access.model_validate(body)
     except ValidationError as error:
@@ -42,7 +42,7 @@ def reached(store: str, params: Fields, body: dict[str, Any], keys: Keys, questi
         raise invalid((where, "this field is unknown, or its value is of another type") for where, _ in validation_problems(error)) from None
     if access.use_kerberos:
         raise invalid([(("useKerberos",), "Kerberos is not served here; give a user and a password, or a credential")])
-    place = _place(store, params, _credential(access, keys))
+    place = _place(store, _params(store, keys), _credential(access, keys))
     try:
         ask = getattr(connected(place), question, None)
         if ask is None:
@@ -85,6 +85,13 @@ def _place(store: str, params: Mapping[str, Any], credential: Fields) -> Place:
     if not is_installed(kind):
         raise Refusal(422, f"the client library for {kind} is not installed; run: {install(ROOMS[kind].extra)}")
     return Place(INTAKES[kind].model_validate({"type": kind, "dataStoreId": store}), credential, data_store=params)
+
+
+def _params(store: str, keys: Keys) -> Fields:
+    try:
+        return keys.data_store(store)
+    except ScoringError as error:
+        raise Refusal(422, error.detail or error.summary) from None
 
 
 def _credential(access: Access, keys: Keys) -> Fields:

@@ -10,18 +10,20 @@ from typing import Any
 
 from pydantic.alias_generators import to_camel
 
+from reconciler import templates
 from reconciler.api import schema
 from reconciler.api.schema import JobSpec, Problem
 from reconciler.engine.capability import model_refusals
 from reconciler.engine.connectors.rooms import ROOMS
 from reconciler.engine.place import Keys
 from reconciler.errors import ModelError
-from reconciler.service import systems, templates
+from reconciler.service import systems
 from reconciler.service.datasets import Datasets, Version
 from reconciler.service.job import Job
 from reconciler.service.places import is_one_object
 from reconciler.service.refusal import Refusal, invalid
 from reconciler.service.registry import LocalDeployment, Registry
+from reconciler.service.secret_box import redacted_problems
 from reconciler.service.systems import SIDES, UNSERVED
 
 # A file that travels with the requests, a path of the service's own files, a dataset of its catalog, and other systems.
@@ -30,7 +32,7 @@ SERVED = {"intakeSettings": ("localFile", "fileSystem", "dataset", *ROOMS), "out
 
 def accepted_spec(body: dict[str, Any], num_concurrent: int) -> dict[str, Any]:
     """The spec with the API's defaults, when body and places are lawful. Raises Refusal."""
-    for problems in (schema.spec_problems, _unserved, _bad_paths, templates.problems):
+    for problems in (schema.spec_problems, _unserved, _bad_paths, redacted_problems, templates.problems):
         if found := list(problems(body)):
             raise invalid(found)
     return schema.echoed_spec(body, num_concurrent)

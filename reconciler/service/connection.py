@@ -1,4 +1,4 @@
-"""What a data store and a data driver are. The rule here: kept and shown as given."""
+"""What a data store and a data driver are. The rule here: kept and shown as given, but for its secrets."""
 
 from typing import Annotated, Any, Literal
 

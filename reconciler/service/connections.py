@@ -8,11 +8,13 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from reconciler import confidential
 from reconciler.api.schema import validation_problems
 from reconciler.service import moment
 from reconciler.service.connection import DataDriver, DataStore
 from reconciler.service.database import Database
 from reconciler.service.refusal import Refusal, invalid
+from reconciler.service.secret_box import SecretBox, redacted_problems
 
 Table = Literal["data_stores", "data_drivers"]
 _KINDS: dict[Table, type[DataStore] | type[DataDriver]] = {"data_stores": DataStore, "data_drivers": DataDriver}
@@ -28,13 +30,14 @@ class Connection:
 
     @property
     def shown(self) -> dict[str, Any]:
-        return self.body | {"id": self.id, "creator": self.creator, "updated": self.updated}
+        return confidential.redacted(self.body) | {"id": self.id, "creator": self.creator, "updated": self.updated}
 
 
 class Connections:
-    def __init__(self, database: Database, table: Table, clock: moment.Clock) -> None:
+    def __init__(self, database: Database, table: Table, box: SecretBox, clock: moment.Clock) -> None:
         self._database = database
         self._table = table
+        self._box = box
         self._clock = clock
 
     def page(self, offset: int, limit: int, kind: str | None, name: str) -> tuple[int, list[Connection]]:
@@ -64,7 +67,8 @@ class Connections:
         """The fields given replace the stored ones; `params` is replaced as one."""
         with self._database.writing() as connection:
             old = _from_row(self._present(connection, connection_id))
-            new = self._accepted({name: value for name, value in old.body.items() if name != "driverClassType"} | body)
+            given = confidential.restored(body, old.body)
+            new = self._accepted({name: value for name, value in old.body.items() if name != "driverClassType"} | given)
             if new["type"] != old.body["type"]:
                 raise Refusal(422, "the type cannot change", {"type": f"this {_NOUNS[self._table]} is {old.body['type']}"})
             self._refuse_taken(connection, new["canonicalName"], connection_id)
@@ -81,9 +85,12 @@ class Connections:
 
     def _accepted(self, body: dict[str, Any]) -> dict[str, Any]:
         try:
-            return _KINDS[self._table].model_validate(body).shown()
+            accepted = _KINDS[self._table].model_validate(body).shown()
         except ValidationError as error:
             raise invalid(validation_problems(error)) from None
+        if unknown := list(redacted_problems(accepted)):
+            raise invalid(unknown)
+        return self._box.sealed(accepted)
 
     def _present(self, connection: sqlite3.Connection, connection_id: str) -> sqlite3.Row:
         row: sqlite3.Row | None = connection.execute(f"SELECT * FROM {self._table} WHERE id = ?", (connection_id,)).fetchone()

@@ -11,11 +11,12 @@ from pydantic.alias_generators import to_camel
 
 from reconciler import settings
 from reconciler.api.schema import JobSpec, Problem, validation_problems
+from reconciler.confidential import redacted, redacted_fields, restored
 from reconciler.service import moment
 from reconciler.service.identity import shown_user
 from reconciler.service.refusal import invalid
 from reconciler.service.schedule import Schedule, next_run
-from reconciler.service.templates import Times
+from reconciler.templates import Times
 
 Accept = Callable[[dict[str, Any]], dict[str, Any]]  # a job's body in, the spec with its defaults out; raises Refusal
 OWN = ("name", "enabled", "schedule")
@@ -67,7 +68,7 @@ class Definition:
 
 def accepted(body: dict[str, Any], accept: Accept, old: Content | None = None) -> Content:
     """The content that `body` makes, alone or over an old one; null takes a field back to its default. Raises Refusal."""
-    merged = (_as_body(old) if old else {}) | body
+    merged = (before := _as_body(old) if old else {}) | restored(body, before)
     given = {name: value for name, value in merged.items() if value is not None}
     problems = list(_own_problems(given))
     schedule = _schedule(given, problems)
@@ -129,7 +130,7 @@ def resource(definition: Definition) -> dict[str, Any]:
         "name": definition.name,
         "enabled": content.enabled,
         "schedule": content.schedule.model_dump(by_alias=True) if content.schedule else None,
-        "batchPredictionJob": content.spec | {"redactedFields": []},
+        "batchPredictionJob": redacted(content.spec) | {"redactedFields": redacted_fields(content.spec)},
         "created": definition.created,
         "createdBy": shown_user(definition.created_by),
         "updated": definition.updated,
@@ -145,7 +146,7 @@ def resource(definition: Definition) -> dict[str, Any]:
 
 def portable(definition: Definition) -> dict[str, Any]:
     """The job in the snake_case form that Portable Batch Predictions read from a file; nothing but the job."""
-    spec = definition.content.spec
+    spec = redacted(definition.content.spec)
     shown = JobSpec.model_validate(spec).model_dump(exclude_none=True)
     for side, kinds in (("intake_settings", settings.INTAKES), ("output_settings", settings.OUTPUTS)):
         block = spec[to_camel(side)]

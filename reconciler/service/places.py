@@ -9,12 +9,13 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from reconciler import templates
+from reconciler.confidential import redacted
 from reconciler.engine.connectors.rooms import takes_rows
 from reconciler.engine.job import ScoringJob
 from reconciler.engine.packages import engine_packages
 from reconciler.engine.place import Keys, Place, intake_place, output_place
 from reconciler.fingerprint import value_digest
-from reconciler.service import templates
 from reconciler.service.files import Files
 from reconciler.service.job import Job
 from reconciler.service.keyring import without_secrets
@@ -76,6 +77,7 @@ def is_one_object(spec: Mapping[str, Any]) -> bool:
 
 def shown_place(settings: Mapping[str, Any]) -> tuple[str, str]:
     """The field that says where rows go, and what it says: without what may sign a URL."""
+    settings = redacted(settings)
     field = next((name for name in ("path", "url", "table") if name in settings), "type")
     return field, str(settings[field]).partition("?")[0] if field == "url" else str(settings[field])
 
@@ -85,7 +87,7 @@ def shown_name(settings: Mapping[str, Any]) -> str | None:
     if settings.get("table"):
         return str(settings["table"])
     url = urlsplit(settings.get("url", ""))
-    return PurePosixPath(settings.get("path") or url.path).name or url.netloc or None
+    return PurePosixPath(settings.get("path") or url.path).name or url.netloc.rpartition("@")[2] or None
 
 
 def _filled(job: Job, side: str) -> dict[str, Any]:
@@ -103,7 +105,7 @@ def _address(job: Job, keys: Keys) -> str:
 
 
 def _object(settings: Mapping[str, Any]) -> list[str]:
-    url = settings["url"]
+    url = redacted(settings)["url"]
     if settings["type"] == "gcp":
         url = _GCP.sub(lambda found: f"gs://{found[1] or found[2]}/", url)
     return [settings["type"], settings.get("endpointUrl") or "", url]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from reconciler.confidential import redacted, redacted_fields
 from reconciler.fingerprint import short_id
 from reconciler.service.job import Job
 from reconciler.service.places import shown_name
@@ -26,7 +27,7 @@ def job_resource(job: Job, self_link: str) -> dict[str, Any]:
         "intakeDatasetDisplayName": job.dataset_name or shown_name(job.spec["intakeSettings"]),
         "logs": list(job.logs),
         "links": _links(job, self_link),
-        "jobSpec": job.spec | {"redactedFields": []},
+        "jobSpec": redacted(job.spec) | {"redactedFields": redacted_fields(job.spec)},
     } | _counters(job)
 
 

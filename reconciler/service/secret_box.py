@@ -6,10 +6,17 @@ The key lies beside the database, so this protects a copied or leaked database, 
 import contextlib
 import json
 import os
+import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from reconciler import confidential
+from reconciler.api.schema import Problem
+from reconciler.confidential import REDACTED
 from reconciler.errors import ServiceError
+
+_SEALED = re.compile(r"\$\{sealed\.([\w=-]+)\}")
 
 
 class SecretBox:
@@ -21,6 +28,22 @@ class SecretBox:
     def seal(self, secrets: dict[str, Any]) -> bytes:
         """Raises ServiceError when the key cannot be made or read."""
         return bytes(self._fernet().encrypt(json.dumps(secrets).encode()))
+
+    def sealed(self, settings: dict[str, Any], is_open: Callable[[str], bool] = lambda text: False) -> dict[str, Any]:
+        """The settings, or a whole spec, with each secret as `${sealed.…}`; but not one that `is_open`, or is so already."""
+
+        def change(secret: str) -> str:
+            return secret if _SEALED.fullmatch(secret) or is_open(secret) else f"${{sealed.{self.seal({'': secret}).decode()}}}"
+
+        return confidential.replaced(settings, change)
+
+    def opened(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """What `sealed` was given. Raises ServiceError when the key is another one."""
+        return confidential.visited(settings, lambda path, text: self._unsealed(text))
+
+    def _unsealed(self, text: str) -> str:
+        """A secret may hold what was taken for another one, and was sealed before it."""
+        return _SEALED.sub(lambda found: self._unsealed(self.open(found[1].encode())[""]), text)
 
     def open(self, sealed: bytes) -> dict[str, Any]:
         """Raises ServiceError when the key is not the one that sealed it."""
@@ -49,6 +72,13 @@ class SecretBox:
                 os.link(made, self._path)
             made.unlink()
         return self._path.read_bytes()
+
+
+def redacted_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
+    """Of secrets that were copied from an answer, which does not have them."""
+    for path, text in confidential.texts(settings):
+        if any(REDACTED in secret for secret in confidential.secrets_in(path, text)):
+            yield path, f"an answer shows {REDACTED} instead of the secret; give the secret itself"
 
 
 def _write_private(path: Path, content: bytes) -> None:

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from reconciler.api.schema import request_core
+from reconciler.confidential import redacted
 from reconciler.engine.job import TOLERANCE, Progress, ScoringJob, Tally, Tolerance
 from reconciler.engine.place import Keys
 from reconciler.errors import ModelError, ServiceError
@@ -136,7 +137,7 @@ class Service:
     def keyring(self) -> Keyring:
         """What the ids in specs stand for."""
         assert self._stores is not None, "a service that runs has its stores"
-        return Keyring(self._keys, self._stores.credentials, self._stores.data_stores)
+        return Keyring(self._keys, self._stores.credentials, self._stores.data_stores, self._stores.box)
 
     @property
     def stores(self) -> Stores:
@@ -151,7 +152,7 @@ class Service:
         admission.check_systems(spec, self.keyring)
         admission.scorable_deployment(spec, self.registry)
         admission.dataset_version(spec, self.stores.datasets)
-        return spec
+        return self.keyring.sealed(spec)
 
     def run_definition(self, definition_id: str, ip: str) -> Job:
         definition = self.stores.definitions.get(definition_id)
@@ -170,7 +171,7 @@ class Service:
         _, store, workers = self._parts()
         spec = admission.accepted_spec(body, _CORES)
         admission.check_places(spec, self._storage)
-        request = value_digest(request_core(spec))
+        request = value_digest(request_core(redacted(spec)))
         # Before the model is looked at: what was accepted once stays accepted, whatever became of the model.
         known = store.submitted_with(key, request) if key else None
         if known:
@@ -178,7 +179,7 @@ class Service:
         admission.check_systems(spec, self.keyring)
         deployment = admission.scorable_deployment(spec, self.registry)
         dataset = admission.dataset_version(spec, self.stores.datasets)
-        job = new_job(deployment.id, self._model_id(deployment), spec, Caller(user(), ip), self.clock(), origin)
+        job = new_job(deployment.id, self._model_id(deployment), self.keyring.sealed(spec), Caller(user(), ip), self.clock(), origin)
         if dataset:
             job = replace(job, dataset_version_id=dataset.id, dataset_name=dataset.name)
         admission.check_times(job)

@@ -149,14 +149,17 @@ class Store:
                 self._move(job, "INITIALIZING", jobs.line("requeued", self._clock()))
 
     def recover(self, job_id: str) -> Job:
-        """A job that ran when the process died: as `release`, but not for ever, since the job itself may be what kills the process."""
+        """A job that ran when the process died: as `release`, but not for ever, since the job itself may be what kills the process.
+
+        One that may have left rows on their way to another system has a last turn, in which a worker removes them and ends it.
+        """
         with self._immediate():
             job = self._known(job_id)
             if job.is_deleted and not job.is_staged:
                 return self._move(job, "ABORTED", jobs.line("aborted", self._clock()), job.counts)
             if not job.is_scoring:
                 return self._move(job, "INITIALIZING", jobs.line("requeued", self._clock()))
-            if jobs.deaths(job) + 1 == DEATHS:
+            if jobs.deaths(job) + 1 >= DEATHS and not job.is_staged:
                 return self._move(job, "ABORTED", TOO_DEADLY, job.counts)
             return self._move(job, "INITIALIZING", jobs.line("died", self._clock()))
 

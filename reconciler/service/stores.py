@@ -15,6 +15,7 @@ from reconciler.service.secret_box import SecretBox
 
 @dataclass(frozen=True)
 class Stores:
+    box: SecretBox
     credentials: Credentials
     data_stores: Connections
     data_drivers: Connections
@@ -26,10 +27,12 @@ class Stores:
 def opened(database: Database, storage: Path, clock: moment.Clock) -> Stores:
     datasets = Datasets(database, storage / "datasets", clock)
     datasets.tidy()
+    box = SecretBox(storage / "credentials.key")
     return Stores(
-        credentials=Credentials(database, SecretBox(storage / "credentials.key"), clock),
-        data_stores=Connections(database, "data_stores", clock),
-        data_drivers=Connections(database, "data_drivers", clock),
+        box=box,
+        credentials=Credentials(database, box, clock),
+        data_stores=Connections(database, "data_stores", box, clock),
+        data_drivers=Connections(database, "data_drivers", box, clock),
         datasets=datasets,
         definitions=Definitions(database, clock),
         replacements=Replacements(database, clock),

@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from reconciler.api.schema import Problem
-from reconciler.credential import FITTING
+from reconciler.credential import FITTING, URLS
 from reconciler.engine.connectors.rooms import ROOMS, is_installed
 from reconciler.engine.packages import install
 from reconciler.engine.place import Keys
@@ -13,8 +13,6 @@ from reconciler.errors import ScoringError
 
 SIDES = ("intakeSettings", "outputSettings")
 
-# How the JDBC URL of its data store begins.
-URLS: Mapping[str, str] = MappingProxyType({"jdbc": "jdbc:postgresql:", "snowflake": "jdbc:snowflake:", "synapse": "jdbc:sqlserver:"})
 # Why a type of the API is not served here.
 UNSERVED: Mapping[str, str] = MappingProxyType(
     {

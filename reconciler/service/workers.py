@@ -17,12 +17,12 @@ from typing import Protocol, TypeVar
 from reconciler.api.schema import JobSpec
 from reconciler.disk import sync_folder
 from reconciler.engine.job import Progress, ScoringJob, Tally, Tolerance
-from reconciler.errors import Cancelled, ScoringError
+from reconciler.errors import Cancelled, Lost, ScoringError
 from reconciler.service.files import Files, remove
-from reconciler.service.job import Counts, Job, failures, starts
+from reconciler.service.job import Counts, Job, deaths, failures, starts
 from reconciler.service.places import Places, secretless
 from reconciler.service.registry import Registry
-from reconciler.service.store import Store
+from reconciler.service.store import DEATHS, TOO_DEADLY, Store
 
 _LOG = logging.getLogger(__name__)
 _RETRY_SECONDS = 1.0
@@ -129,15 +129,19 @@ class Workers:
         output = self._files.output(job)
         before = _signature(output)
         scoring: ScoringJob | None = None
+        is_in_doubt = False  # whether the rows are in another system: those staged are left to the user, or to the next start
         try:
             if job.is_deleted:
                 raise Cancelled("The job was aborted", "It was deleted before its turn came again.")
+            if deaths(job) >= DEATHS:
+                raise ScoringError(TOO_DEADLY)
             scoring = self._scoring(job)
             tally = self._score(scoring, report=run.report, is_cancelled=lambda: self._is_cancelled(job))
         except Cancelled:
             reason = None
         except ScoringError as error:
             reason = secretless(self._files.as_seen(job, _reason(error)), scoring)
+            is_in_doubt = isinstance(error, Lost) and self._files.note(job.id).exists()
         except BaseException as error:  # a model's own code may even call sys.exit; the worker lives on
             _LOG.error("job %s\n%s", job.id, secretless(traceback.format_exc(), scoring))
             reason = secretless(f"internal error: {type(error).__name__}: {error}", scoring)
@@ -149,11 +153,13 @@ class Workers:
                 remove(self._files.note(job.id))
                 return
             reason = None
-        is_released = reason is None and self._stopping.is_set()
+        is_released = (reason is None or is_in_doubt) and self._stopping.is_set()
         _discard(output, before)
         if reason is None:
             _discard(self._files.rejects(job.id), None)
-        if not is_released:
+        if is_in_doubt and not is_released:
+            remove(self._files.note(job.id))
+        elif not is_released:
             self._discard_staged(job)
         if is_released:
             self._insist(lambda: self._store.release(job.id, run.counts))

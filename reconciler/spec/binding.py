@@ -95,6 +95,11 @@ class Workspace:
         bindings = self._bound["credentials"].values()
         return next((bound["fields"].get("credentialType") for bound in bindings if isinstance(bound, dict) and bound["id"] == id), None)
 
+    def data_store(self, id: str) -> dict[str, Any] | None:
+        """What a data store is, by what `resolve` gave, its secrets as references; None where an endpoint knows it by its id."""
+        bound = self._bound["data_stores"].get(id)
+        return bound["fields"] if self.endpoint is None and isinstance(bound, dict) else None
+
     def openers(self) -> dict[str, dict[str, Any]]:
         """What there is here to open systems with, by section and by id: the name, and the fields with their secrets as references."""
         found: dict[str, dict[str, Any]] = {"credentials": {}, "data_stores": {}}

@@ -4,14 +4,15 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
 
 from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 
-from reconciler import options
-from reconciler.credential import FITTING
+from reconciler import options, templates
+from reconciler.credential import FITTING, URLS
 from reconciler.options import Options, Strict
 from reconciler.spec import model
 from reconciler.spec.binding import Unbound, Workspace
@@ -22,7 +23,9 @@ from reconciler.spec.job import DEPENDENCY, Job
 from reconciler.spec.location import Root
 from reconciler.spec.model import PATH, TARGETS
 from reconciler.spec.problem import Problems, Spot, did_you_mean
+from reconciler.spec.secret import check_secrets, sheltered
 from reconciler.spec.wording import sentence_of, shown, wrongs
+from reconciler.templates import Times
 
 # For options and the deployment that they are for, a model's folder: the field and the sentence of each that cannot be served.
 Refusals = Callable[[Options, str], Iterator[tuple[str, str]]]
@@ -82,10 +85,11 @@ class Builder:
                 yield self._instance(job, address, parts["body"], parts["intake_settings"], parts["output_settings"])
 
     def _instance(self, job: Job, address: str, body: _Body, intake: _Part, output: _Part) -> Instance:
-        spec = {**body.target, "intake": intake.wire, "output": output.wire, "options": body.wire}
+        spec = {**body.target, "intake": intake.wire, "output": output.wire, **self._stores(intake.wire, output.wire), "options": body.wire}
         output_file = output.wire["path"] if output.wire["type"] == "localFile" else None
         self._outputs[address] = output.wire.get("url") if output_file is None else output_file
         self._check_fingerprint(job, body, intake.wire["type"], address)
+        self._check_templates(job, body, intake.wire, output.wire, address)
         return Instance(
             address=address,
             deployment=body.deployment,
@@ -102,6 +106,11 @@ class Builder:
             probe=body.probe,
         )
 
+    def _stores(self, *sides: dict[str, Any]) -> dict[str, Any]:
+        """What the data stores are that both sides name: another database under the same name is another place."""
+        stores = {id: fields for side in sides if (id := side.get("dataStoreId")) and (fields := self._workspace.data_store(id))}
+        return {"dataStores": stores} if stores else {}
+
     def _check_fingerprint(self, job: Job, body: _Body, kind: str, address: str) -> None:
         """That what the job says of its intake's version can count."""
         needless: tuple[str, str] | None = None
@@ -114,10 +123,22 @@ class Builder:
         if needless:
             self._problems.add(job.spot_of(needless[0]), "Needless key", needless[1], is_key=True, address=address)
 
+    def _check_templates(self, job: Job, body: _Body, intake: dict[str, Any], output: dict[str, Any], address: str) -> None:
+        """That the embedded service has a time for each template, which is no part of a definition with a schedule."""
+        if self._workspace.endpoint is not None or not ("query" in intake or "table" in output or body.probe):
+            return
+        now = Times(datetime.now(UTC))
+        for (side, field), sentence in templates.problems({"intakeSettings": intake, "outputSettings": output}, now):
+            spot = job.spot_of("intake_settings" if side == "intakeSettings" else "output_settings") / field
+            self._problems.add(spot, "Invalid template", f"{sentence[0].upper()}{sentence[1:]}.", address=address)
+        for _, sentence in templates.problems({"intakeSettings": {"query": body.probe}}, now):
+            self._problems.add(job.spot_of("probe"), "Invalid template", f"{sentence[0].upper()}{sentence[1:]}.", address=address)
+
     def _body(self, job: Job, raw: dict[str, Any], each: Each | None, address: str) -> _Body | None:
         uses: set[str] = set()
         before = self._problems.told
-        filled = self._filled(job, raw, self._scope(each, uses))
+        filled = self._filled(job, sheltered(raw), self._scope(each, uses))
+        check_secrets({job.written.get(key, key): value for key, value in filled.items()}, job.spot, self._problems)
         target, deployment = self._target(job, filled)
         uses.update(self._dependencies(job, filled.get("depends_on")))
         parsed = self._parsed(job, filled, address)
@@ -188,14 +209,16 @@ class Builder:
             return None  # told as a missing key of the job
         uses: set[str] = set()
         before = self._problems.told
-        block = fill(raw, self._scope(each, uses), spot, self._problems)
+        block = fill(sheltered(raw), self._scope(each, uses), spot, self._problems)
         if not isinstance(block, dict):
             self._problems.add(spot, "Invalid value", f"{side} must be a mapping; found {shown(block)}.")
             return None
+        check_secrets(block, spot, self._problems)
         settings = self._reader.settings(block, side, spot, address) if self._problems.told == before else None
         if settings is None or (wire := self._wire(settings, side, job, block)) is None:
             return None
         self._check_credentials(wire, side, spot, block)
+        self._check_store(wire, spot, block)
         return _Part(wire, tuple(sorted(uses)))
 
     def _check_credentials(self, wire: dict[str, Any], side: str, spot: Spot, block: dict[str, Any]) -> None:
@@ -205,9 +228,15 @@ class Builder:
             held = self._workspace.credential_type(wire.get(to_camel(f"{name}_id"), ""))
             if held is None or held in FITTING.get(system, (held,)):
                 continue
-            spellings = (name, to_camel(name), f"{name}_id", to_camel(f"{name}_id"))
             detail = f"This is a credential of type {held}. For {system} it must be of type {' or '.join(FITTING[system])}."
-            self._problems.add(spot / next((key for key in spellings if key in block), name), "Credential of another type", detail)
+            self._problems.add(spot / _spelling(name, block), "Credential of another type", detail)
+
+    def _check_store(self, wire: dict[str, Any], spot: Spot, block: dict[str, Any]) -> None:
+        """That a data store is of the system, as far as it is known here."""
+        url = (self._workspace.data_store(wire.get("dataStoreId", "")) or {}).get("jdbcUrl")
+        if url and not url.startswith(("${", URLS.get(wire["type"], ""))):
+            detail = f"The jdbc_url of this data store does not begin with {URLS[wire['type']]}, which the type {wire['type']} needs here."
+            self._problems.add(spot / _spelling("data_store", block), "Data store of another system", detail)
 
     def _wire(self, settings: Strict, side: str, job: Job, block: dict[str, Any]) -> dict[str, Any] | None:
         """The settings as the scorer sees them. Where there is no endpoint, a dataset and a path are files of this disk."""
@@ -265,6 +294,12 @@ class Builder:
             detail = f"The output of {address} is a table, which is neither a file nor a url. Use depends_on to wait for it."
             raise BadExpression("Invalid expression", detail)
         return output
+
+
+def _spelling(name: str, block: dict[str, Any]) -> str:
+    """The key of a name, or of its id, as the block has it."""
+    spellings = (name, to_camel(name), f"{name}_id", to_camel(f"{name}_id"))
+    return next((key for key in spellings if key in block), name)
 
 
 # Types of intake whose content has a fingerprint of its own.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from reconciler.spec.instance import Instance
+from reconciler.spec.instance import Instance, opened
 from reconciler.spec.job import Job
 from reconciler.spec.location import Location, Root, is_partition_of, location
 from reconciler.spec.problem import Problems, Spot
@@ -12,7 +12,7 @@ def check_collisions(instances: Sequence[Instance], jobs: Mapping[str, Job], spe
     specs = {("file", root.absolute(file)): file for file in spec_files}
     writers: dict[Location, Instance] = {}
     for instance in instances:
-        place = location(instance.spec["output"], root)
+        place = location(opened(instance.spec, "output"), root)
         if place is None:
             continue
         first = writers.setdefault(place, instance)
@@ -44,7 +44,7 @@ def _check_intakes(
     instances: Sequence[Instance], jobs: Mapping[str, Job], writers: Mapping[Location, Instance], root: Root, problems: Problems
 ) -> None:
     for instance in instances:
-        place = location(instance.spec["intake"], root)
+        place = location(opened(instance.spec, "intake"), root)
         writer = writers.get(place) if place else None
         if writer is instance:
             spot = _spot(jobs, instance, "output_settings")

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Any
 
+from reconciler.confidential import may_hold_secret
 from reconciler.diagnostic import Diagnostic, Place
 from reconciler.spec.position import Path, Positions
 from reconciler.spec.reader import Flaw, Span, Unreadable, read
@@ -72,7 +73,7 @@ class Document:
             indent = _indent(line)
             while blocks and blocks[-1][0] >= indent:
                 blocks.pop()
-            is_secret = bool(_SECRET_WORD.search(line)) or (bool(blocks) and blocks[-1][1])
+            is_secret = bool(_SECRET_WORD.search(line)) or may_hold_secret(line) or (bool(blocks) and blocks[-1][1])
             found.append(is_secret)
             if _KEY.match(line):
                 blocks.append((indent, is_secret))

@@ -184,7 +184,10 @@ def _each(reference: Reference, scope: Scope) -> Any:
 
 def _env(reference: Reference, scope: Scope) -> str:
     if not scope.keeps_env:
-        detail = "Environment variables are read only in workspaces, credentials and data_stores, since nothing from there is ever stored. "
+        detail = (
+            "Environment variables are read only where nothing is ever stored: in workspaces, credentials and data_stores, "
+            "and of a job in headers, in keys and behind the ? of a url. "
+        )
         raise BadExpression("Environment variable not allowed", detail + "Use a variable (${var.name}) for what may be stored.")
     return f"${{{reference.text}}}"
 

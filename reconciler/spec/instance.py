@@ -33,8 +33,16 @@ def address_of(job: str, key: str | None) -> str:
     return f"job.{job}" if key is None else f"job.{job}[{json.dumps(key, ensure_ascii=False)}]"
 
 
+def opened(spec: dict[str, Any], side: Literal["intake", "output"]) -> dict[str, Any]:
+    """One side of a spec, with its data store in place of the name: two names of one database are one place. An endpoint's id stays."""
+    settings: dict[str, Any] = spec[side]
+    store = spec.get("dataStores", {}).get(settings.get("dataStoreId"))
+    return settings if store is None else {**settings, "dataStoreId": store}
+
+
 def spec_digest(spec: dict[str, Any]) -> str:
     """The fingerprint of a spec as it reaches the scorer: a local intake's content has a digest of its own, and pace changes nothing."""
-    intake = {"type": "localFile"} if spec["intake"]["type"] == "localFile" else spec["intake"]
+    intake = {"type": "localFile"} if spec["intake"]["type"] == "localFile" else opened(spec, "intake")
     options = {key: value for key, value in spec["options"].items() if key not in PACE}
-    return value_digest({"version": DIGEST_VERSION, **spec, "intake": intake, "options": options})
+    rest = {key: value for key, value in spec.items() if key != "dataStores"}
+    return value_digest({"version": DIGEST_VERSION, **rest, "intake": intake, "output": opened(spec, "output"), "options": options})

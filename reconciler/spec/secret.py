@@ -1,27 +1,26 @@
-"""Credentials and data stores as they are written. The rule here: a secret is named, never written, and no value is ever shown.
+"""Credentials, data stores, secrets in settings: as they are written. The rule here: a secret is named, never written, and no value is ever shown.
 
 What is kept of them is spelled as the API spells it, with each secret still a reference: `${env.NAME}`, or `{"file": path}`.
 """
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic.alias_generators import to_camel, to_snake
 
+from reconciler import confidential
+from reconciler.confidential import REFERENCE, SECRET_NAME
 from reconciler.credential import KINDS, OPEN, TYPES, needed
 from reconciler.spec.location import Root
 from reconciler.spec.problem import Problems, Spot, did_you_mean
 
-_REFERENCE = re.compile(r"\$\{\s*env\.([\w-]+)\s*\}")
 _TYPE_KEYS = ("type", "credential_type", "credentialType")
 _LISTS = frozenset({"oauth_scopes"})
+_UNESCAPED = re.compile(rf"(?<!\$){REFERENCE.pattern}")
+_USER_INFO = re.compile(r"(?<=//)[^/?#]*@")
 
-# A parameter of a connection by whose name its value is a secret, and what stands between a user's name and the @ of an address.
-_SECRET_NAME = r"[\w.-]*(?:password|passwd|pwd|passphrase|secret|token|credential|account_?key|api_?key|private_?key)[\w.-]*"
-_PARAMETER = re.compile(rf"(?:^|[?&;,:/])\s*({_SECRET_NAME})\s*=\s*([^&;,]*)", re.IGNORECASE)
-_USER_INFO = re.compile(r"//[^/?#;@]*?:([^/?#;]*)@")
-_ORACLE_USER = re.compile(r":[^/:@]+/([^@/]+)@")
+Value = TypeVar("Value")
 
 
 def credential_fields(body: Mapping[str, Any], spot: Spot, root: Root, problems: Problems) -> dict[str, Any]:
@@ -73,6 +72,36 @@ def store_fields(body: Mapping[str, Any], spot: Spot, problems: Problems) -> dic
     return {name: _url(value, spot / key, problems) if name == "jdbcUrl" else list(_parameters(value, spot / key, problems))}
 
 
+def sheltered(block: Value) -> Value:
+    """Settings as they are written, with each reference to a secret that may stand where it does kept from being read as an expression."""
+    return confidential.visited(block, _sheltered) if isinstance(block, dict) else block  # type: ignore[return-value]
+
+
+def check_secrets(block: Mapping[str, Any], spot: Spot, problems: Problems) -> None:
+    """That no secret is written in settings; each that is, is told."""
+    for path, text in confidential.texts(block):
+        # A header may hold more than its secret: Bearer ${env.NAME}.
+        is_header = "headers" in path[:-1]
+        if any(not REFERENCE.search(secret) if is_header else _is_written(secret) for secret in confidential.secrets_in(path, text)):
+            instead = "Bearer ${env.NAME}" if path[-1].lower() == "authorization" else "…?sig=${env.NAME}" if path[-1] == "url" else "${env.NAME}"
+            detail = (
+                f"There is a secret in {path[-1]}, and what is written in a specification ends up in version control, in the state and in plans. "
+                f"Name it instead, as in {path[-1]}: {instead}."
+            )
+            problems.add(Spot(spot.document, spot.path + path), "Secret in a specification", detail, is_key=True)
+
+
+def _sheltered(path: confidential.Path, text: str) -> str:
+    if path[-1] != "url":
+        return _kept(text)
+    address, mark, query = text.partition("?")
+    return _USER_INFO.sub(lambda match: _kept(match[0]), address) + mark + _kept(query)
+
+
+def _kept(text: str) -> str:
+    return _UNESCAPED.sub(r"$${env.\1}", text)
+
+
 def _field(name: str, key: str, value: Any, spot: Spot, root: Root, problems: Problems) -> Any:
     """The value, or what names it."""
     if name in _LISTS:
@@ -84,7 +113,7 @@ def _field(name: str, key: str, value: Any, spot: Spot, root: Root, problems: Pr
         return str(value)  # a name of digits only
     if isinstance(value, dict) and value.keys() == {"file"} and isinstance(value["file"], str) and value["file"] and "\0" not in value["file"]:
         return {"file": root.relative(value["file"])}
-    if isinstance(value, str) and value and (name in OPEN or _REFERENCE.fullmatch(value)):
+    if isinstance(value, str) and value and (name in OPEN or REFERENCE.fullmatch(value)):
         return _plain(value)
     if name in OPEN:
         problems.add(spot / key, "Invalid value", f"{key} must be a text, ${{env.NAME}} or {{file: path}}.", is_key=True)
@@ -102,14 +131,9 @@ def _url(value: Any, spot: Spot, problems: Problems) -> str:
         problems.add(spot, "Invalid data store", "A jdbc_url begins with jdbc:, such as jdbc:postgresql://host:port/database.", is_key=True)
         return ""
     url = _plain(value)
-    if any(_is_written(secret) for secret in _secrets(url)):
+    if any(_is_written(secret) for secret in confidential.secrets_in(("jdbcUrl",), url)):
         _refuse_password(spot, problems)
     return url
-
-
-def _secrets(url: str) -> Iterator[str]:
-    yield from (match[2] for match in _PARAMETER.finditer(url))
-    yield from (match[1] for pattern in (_USER_INFO, _ORACLE_USER) for match in pattern.finditer(url))
 
 
 def _parameters(value: Any, spot: Spot, problems: Problems) -> Iterator[dict[str, str]]:
@@ -123,7 +147,7 @@ def _parameters(value: Any, spot: Spot, problems: Problems) -> Iterator[dict[str
         name = texts.get("name") or texts.get("id")
         if not name or texts.get("value") is None or texts.keys() - {"id", "name", "value"}:
             problems.add(spot, "Invalid data store", f"Field {number + 1} is not one: it needs a name and a value.", is_key=True)
-        elif re.fullmatch(_SECRET_NAME, name, re.IGNORECASE) and _is_written(texts["value"] or ""):
+        elif SECRET_NAME.fullmatch(name) and _is_written(texts["value"] or ""):
             _refuse_password(spot / (name if isinstance(value, dict) else number), problems)
         else:
             yield {"id": texts.get("id") or name, "name": name, "value": _plain(texts["value"] or "")}
@@ -144,9 +168,9 @@ def _refuse_password(spot: Spot, problems: Problems) -> None:
 
 
 def _is_written(secret: str) -> bool:
-    return _REFERENCE.sub("", secret).strip() != ""
+    return REFERENCE.sub("", secret).strip() != ""
 
 
 def _plain(text: str) -> str:
     """With one spelling for each reference."""
-    return _REFERENCE.sub(r"${env.\1}", text)
+    return REFERENCE.sub(r"${env.\1}", text)

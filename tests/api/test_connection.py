@@ -80,6 +80,8 @@ def test_patience_ends_and_says_so() -> None:
         (403, b'{"message": "No"}', "may not do this"),
         (404, b'{"message": "No such job"}', "No such job"),
         (422, b'{"message": "Invalid", "errors": {"maxExplanations": "too big"}}', "Invalid (maxExplanations: too big)"),
+        (422, b'{"message": "Invalid", "errors": {"intakeSettings": {"url": "no url"}}}', "Invalid (intakeSettings.url: no url)"),
+        (422, b'{"message": "intakeSettings.url: no url", "errors": {"intakeSettings": {"url": "no url"}}}', "intakeSettings.url: no url Request id"),
         (500, b"", "The answer has no message"),
     ],
 )

@@ -92,3 +92,40 @@ def test_other_job_is_not_taken_for_ours(other: dict[str, Any]) -> None:
 
 def test_job_without_a_spec_is_not_taken_for_ours() -> None:
     assert not is_job_of(job({}), BODY)
+
+
+SIGNED = {
+    **BODY,
+    "intakeSettings": {"type": "http", "url": "https://h/in.csv?${env.SAS}"},
+    "outputSettings": {
+        "type": "http",
+        "url": "https://h/out?month=9&sig=${env.SIG}",
+        "headers": {"Authorization": "Bearer ${env.T}", "X-Table": "t"},
+    },
+    "predictionInstance": {"hostName": "h", "apiKey": "${env.KEY}"},
+}
+SHOWN = {
+    **BODY,
+    "intakeSettings": {"type": "http", "url": "https://h/in.csv?sv=1&sig=s"},
+    "outputSettings": {"type": "http", "url": "https://h/out?month=9&sig=[redacted]", "headers": {"Authorization": "[redacted]", "X-Table": "t"}},
+    "predictionInstance": {"hostName": "h"},
+}
+
+
+def test_job_is_found_whatever_its_secrets_are_and_however_they_are_shown() -> None:
+    assert is_job_of(job(echoed_spec(SIGNED, num_concurrent=4)), SIGNED)
+    assert is_job_of(job(echoed_spec(SHOWN, num_concurrent=4)), SIGNED)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param({"intakeSettings": {"type": "http", "url": "https://h/other.csv?sv=1&sig=s"}}, id="another-intake"),
+        pytest.param({"outputSettings": {**SHOWN["outputSettings"], "url": "https://h/out?month=8&sig=[redacted]"}}, id="another-month"),  # type: ignore[dict-item]
+        pytest.param({"outputSettings": {**SHOWN["outputSettings"], "headers": {"X-Table": "u"}}}, id="another-header"),  # type: ignore[dict-item]
+        pytest.param({"predictionInstance": {"hostName": "i"}}, id="another-host"),
+        pytest.param({"predictionInstance": {"hostName": "h", "datarobotKey": "k"}}, id="another-key"),
+    ],
+)
+def test_job_of_another_spec_with_secrets_is_not_taken_for_it(other: dict[str, Any]) -> None:
+    assert not is_job_of(job(echoed_spec({**SHOWN, **other}, num_concurrent=4)), SIGNED)

@@ -7,13 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import catboost
 import cloudpickle
 import joblib
+import lightgbm
 import numpy as np
 import pandas as pd
 import pytest
 import skops.io
 import table
+import xgboost
+from sklearn.base import BaseEstimator
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans
 from sklearn.compose import make_column_transformer
@@ -243,6 +247,20 @@ def test_any_zip_file_is_no_model(tmp_path: Path) -> None:
         load_model(read_metadata(table.folder_for(tmp_path, "regression")))
 
 
+class ShyRegressor(BaseEstimator):
+    """One that does not say what it is."""
+
+    def fit(self, rows: Any, target: Any) -> "ShyRegressor":
+        self.mean_ = float(np.mean(target))
+        return self
+
+    def predict(self, rows: Any) -> Any:
+        return np.full(len(rows), self.mean_)
+
+
+NUMBER, LEVEL = table.training()[["level"]], table.target(table.training())
+
+
 @pytest.mark.parametrize(
     ("target_type", "model", "sentence"),
     [
@@ -250,18 +268,27 @@ def test_any_zip_file_is_no_model(tmp_path: Path) -> None:
         ("binary", lambda: fitted(Ridge()), "which has no predict_proba"),
         ("multiclass", lambda: fitted(LogisticRegression(), table.yes_or_no), "its labels are no, yes, those of the metadata low, mid, high"),
         ("anomaly", lambda: fitted(Ridge()), "has no decision_function"),
+        ("clustering", lambda: fitted(Ridge()), "it is a regressor, but targetType is Clustering"),
+        ("clustering", lambda: lightgbm.LGBMRegressor(n_estimators=1, verbosity=-1).fit(NUMBER, LEVEL), "it is a regressor"),
+        ("clustering", lambda: xgboost.XGBRegressor(n_estimators=1).fit(NUMBER, LEVEL), "it is a regressor"),
+        (
+            "clustering",
+            lambda: catboost.CatBoostRegressor(iterations=1, verbose=0, allow_writing_files=False).fit(NUMBER, LEVEL),
+            "it is a regressor",
+        ),
         ("regression", lambda: {"a": 1}, "without names"),
     ],
 )
 def test_a_model_that_does_not_fit_is_explained(tmp_path: Path, target_type: str, model: Callable[[], Any], sentence: str) -> None:
     with pytest.raises(ModelError) as caught:
-        load_model(read_metadata(table.folder_for(dumped(tmp_path, model()), target_type)))
+        load_model(read_metadata(table.folder_for(dumped(tmp_path, model()), target_type), is_trusted=True))
     assert sentence in caught.value.detail
 
 
 @pytest.mark.parametrize(
     ("target_type", "estimator", "sentence"),
     [
+        ("clustering", ShyRegressor(), "it gives something else than the number of a cluster"),
         ("clustering", KMeans(4, random_state=0, n_init=1), "it gave cluster 3, but classLabels lists 3 from 0 on"),
         ("clustering", GaussianMixture(4, random_state=0), "it gives 4 probabilities for a row, but classLabels lists 3"),
     ],
@@ -271,8 +298,9 @@ def test_an_answer_of_another_shape_is_the_models_fault_and_no_rows(
 ) -> None:
     folder = table.folder_for(dumped(tmp_path, fitted(estimator)), target_type)
     with pytest.raises(ModelError) as caught:
-        scored(folder, table.as_csv(table.training()), abort_on_error=False)
+        scored(folder, table.as_csv(table.training()), is_trusted=True, abort_on_error=False)
     assert sentence in caught.value.detail
+    assert (tmp_path / "out.csv").read_bytes().count(b"\n") <= 1  # no row
 
 
 def test_what_an_estimator_refuses_is_a_sentence(tmp_path: Path, scored: Scored) -> None:

@@ -335,20 +335,30 @@ def test_an_unknown_class_is_refused(tmp_path: Path, scored: Scored, bad: Callab
     assert not (tmp_path / "out.csv").exists()
 
 
+def attributes(graph: onnx.ModelProto) -> Iterator[Table]:
+    """The scaler's offset and scale, the positive class's coefficients and its intercept: float32, as the graph has them."""
+    scaler, classifier = graph.graph.node[:2]
+    named = {each.name: np.array(onnx.helper.get_attribute_value(each), object) for node in (scaler, classifier) for each in node.attribute}
+    yield from (named[name].astype(float) for name in ("offset", "scale"))
+    yield from (named[name].astype(float).reshape(2, -1)[1] for name in ("coefficients", "intercepts"))
+
+
 def test_a_linear_model_is_explained_in_closed_form(tmp_path: Path, scored: Scored) -> None:
+    """Computed in float64 from the coefficients of the graph, which are scikit-learn's as float32. The session's own arithmetic is float32 too."""
     values = np.random.default_rng(0).normal(3, 2, size=(200, 2)).astype(np.float32)
     pipeline = make_pipeline(StandardScaler(), LogisticRegression()).fit(values, np.where(values @ [1, -2] > -3, "yes", "no"))
-    folder = folder_for(tmp_path, to_onnx(pipeline, values[:1], target_opset=17), "binary")
-    rows = table(scored(folder, INTAKE, max_explanations=2))
+    graph = to_onnx(pipeline, values[:1], target_opset=17)
+    rows = table(scored(folder_for(tmp_path, graph, "binary"), INTAKE, max_explanations=2))
+    offset, scale, coefficients, intercept = attributes(graph)
     exact = np.array(DATA, np.float32).astype(float)
-    weights = pipeline[-1].coef_[0] / pipeline[0].scale_
-    expected = (exact - exact.mean(axis=0)) * weights
-    raw = pipeline.decision_function(exact)
+    expected = (exact - exact.mean(axis=0)) * scale * coefficients
+    raw = (exact - offset) * scale @ coefficients + intercept
+    assert raw == pytest.approx(pipeline.decision_function(exact), rel=1e-5, abs=1e-5)
     for row, strengths, prediction in zip(rows, expected, raw, strict=True):
         found = {name: strength for name, strength, _, _ in explained(row, 2)}
-        assert [found["u"], found["v"]] == pytest.approx(strengths, rel=1e-5, abs=1e-5)
+        assert [found["u"], found["v"]] == pytest.approx(strengths, abs=NEAR)
         parts = float(row["SHAP_BASE_VALUE"]) + sum(found.values()) + float(row["SHAP_REMAINING_TOTAL"])
-        assert parts == pytest.approx(prediction, rel=1e-5, abs=1e-5)
+        assert parts == pytest.approx(prediction, abs=NEAR)
         assert 1 / (1 + np.exp(-parts)) == pytest.approx(float(row["t_yes_PREDICTION"]), abs=1e-5)
 
 

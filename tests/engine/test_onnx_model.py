@@ -1,4 +1,7 @@
-"""ONNX. The rule here: columns by name, classes by label, and nothing from outside of the folder."""
+"""ONNX. The rule here: columns by name, classes by label, nothing from outside of the folder, and every number is onnxruntime's own for the graph.
+
+scikit-learn's numbers are beside them: of what the converter made float32, they are the same only so far.
+"""
 
 import csv
 import io
@@ -9,14 +12,18 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
+import pandas as pd
 import pytest
 import table
+from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringTensorType
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -37,9 +44,32 @@ def folder_for(folder: Path, model: onnx.ModelProto, target_type: str, **inferen
     return folder
 
 
-def intake(names: Sequence[str] = NAMES) -> str:
-    """The columns in another order than the model's."""
-    return ",".join(reversed(names)) + "\n" + "".join(",".join(map(str, reversed(row))) + "\n" for row in VALUES.tolist())
+def intake(values: NDArray[np.float32] = VALUES, names: Sequence[str] = NAMES) -> str:
+    """The columns in another order than the model's, among others that it does not ask for; nothing where a value is missing."""
+    return table.as_csv(pd.DataFrame(values.astype(float), columns=list(names)))
+
+
+def answers(folder: Path, feed: Any) -> list[Any]:
+    """What a bare session gives for the same values: a table, or something for each input. With several threads a forest's sum has several orders."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
+    inputs = feed if isinstance(feed, dict) else {session.get_inputs()[0].name: feed}
+    found: list[Any] = session.run(None, inputs)
+    return found
+
+
+def probabilities(folder: Path, feed: Any) -> dict[str, list[float]]:
+    """Of a classifier, by label, however it gives them."""
+    _, found = answers(folder, feed)
+    if isinstance(found, list):
+        return {str(label): [float(row[label]) for row in found] for label in found[0]}
+    return {str(place): each for place, each in enumerate(np.asarray(found, float).T.tolist())}
+
+
+def with_gaps(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """One in ten is missing."""
+    return np.where(np.random.default_rng(9).random(values.shape) < 0.1, np.float32(np.nan), values)
 
 
 def column(content: bytes, name: str) -> list[str]:
@@ -50,7 +80,18 @@ def test_a_regressor_takes_names_from_the_metadata(tmp_path: Path, scored: Score
     regressor = LinearRegression().fit(VALUES, VALUES @ [1.0, 2.0, 3.0])
     folder = folder_for(tmp_path, to_onnx(regressor, VALUES[:1], target_opset=17), "regression", feature_names=NAMES)
     found = [float(text) for text in column(scored(folder, intake()), "t_PREDICTION")]
+    assert found == answers(folder, VALUES)[0].reshape(-1).tolist()
     assert found == pytest.approx(regressor.predict(VALUES), rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize("last", [Ridge(), RandomForestRegressor(5, random_state=0)], ids=["linear", "forest"])
+def test_missing_values_are_the_graphs_business(tmp_path: Path, scored: Scored, last: Any) -> None:
+    estimator = make_pipeline(SimpleImputer(), last).fit(with_gaps(VALUES), VALUES @ [1.0, 2.0, 3.0])
+    folder = folder_for(tmp_path, to_onnx(estimator, VALUES[:1], target_opset=17), "regression", feature_names=NAMES)
+    given = with_gaps(3 * VALUES)
+    found = [float(text) for text in column(scored(folder, intake(given)), "t_PREDICTION")]
+    assert found == answers(folder, given)[0].reshape(-1).tolist()
+    assert found == pytest.approx(estimator.predict(given), rel=1e-4, abs=1e-4)
 
 
 @pytest.mark.parametrize("zipmap", [True, False])
@@ -60,9 +101,10 @@ def test_classes_are_matched_by_label(tmp_path: Path, scored: Scored, zipmap: bo
     classifier = kind(**({"n_estimators": 5, "random_state": 0} if kind is RandomForestClassifier else {})).fit(VALUES, CLASSES)
     model = to_onnx(classifier, VALUES[:1], options={"zipmap": zipmap}, target_opset=17)
     output = scored(folder_for(tmp_path, model, "multiclass", classLabels=labels, feature_names=NAMES), intake())
-    expected = classifier.predict_proba(VALUES)
+    expected, own = classifier.predict_proba(VALUES), probabilities(tmp_path, VALUES)
     for label in labels:
         found = [float(text) for text in column(output, f"t_{label}_PREDICTION")]
+        assert found == own[str(int(float(label)))]
         assert found == pytest.approx(expected[:, int(float(label))], abs=1e-5)
 
 
@@ -73,23 +115,30 @@ def test_the_positive_class_may_be_either(tmp_path: Path, scored: Scored, zipmap
     model = to_onnx(classifier, VALUES[:1], options={"zipmap": zipmap}, target_opset=17)
     negative = "no" if positive == "yes" else "yes"
     folder = folder_for(tmp_path, model, "binary", positiveClassLabel=positive, negativeClassLabel=negative, feature_names=NAMES)
-    found = [float(text) for text in column(scored(folder, intake()), "t_yes_PREDICTION")]
+    output = scored(folder, intake())
+    _, own = answers(folder, VALUES)
+    place = {"no": 0, "yes": 1}[positive]
+    assert table.numbers(output, f"t_{positive}_PREDICTION") == [float(row[positive if zipmap else place]) for row in own]
+    found = table.numbers(output, "t_yes_PREDICTION")
     assert found == pytest.approx(classifier.predict_proba(VALUES)[:, 1], abs=1e-5)
 
 
 def test_an_input_for_each_column_may_be_text(tmp_path: Path, scored: Scored) -> None:
     colors = np.array(["red", "blue", ""], object)[CLASSES]
-    table = np.column_stack([VALUES[:, 0].astype(object), colors])
+    rows = np.column_stack([VALUES[:, 0].astype(object), colors])
     steps = ColumnTransformer([("text", OneHotEncoder(handle_unknown="ignore"), [1])], remainder="passthrough")
-    classifier = make_pipeline(steps, LogisticRegression()).fit(table, CLASSES)
+    classifier = make_pipeline(steps, LogisticRegression()).fit(rows, CLASSES)
     types = [("x", FloatTensorType([None, 1])), ("color", StringTensorType([None, 1]))]
     model = to_onnx(classifier, initial_types=types, options={"zipmap": False}, target_opset=17)
     folder = folder_for(tmp_path, model, "multiclass", classLabels=["0", "1", "2"])
-    rows = "".join(f"{color},{x}\n" for x, color in table)
-    output = scored(folder, "color,x\n" + rows + "green,0\n")
-    expected = classifier.predict_proba(np.vstack([table, [0.0, "green"]]))
+    given = np.vstack([rows, [np.float32(0), "green"]])
+    output = scored(folder, table.as_csv(pd.DataFrame({"x": given[:, 0].astype(float), "color": given[:, 1]})))
+    own = probabilities(folder, {"x": given[:, :1].astype(np.float32), "color": given[:, 1:]})
+    expected = classifier.predict_proba(given)
     for label in range(3):
-        assert [float(text) for text in column(output, f"t_{label}_PREDICTION")] == pytest.approx(expected[:, label], abs=1e-5)
+        found = table.numbers(output, f"t_{label}_PREDICTION")
+        assert found == own[str(label)]
+        assert found == pytest.approx(expected[:, label], abs=1e-5)
 
 
 def test_a_pipeline_of_a_frame_scores_as_itself(tmp_path: Path, scored: Scored) -> None:
@@ -106,7 +155,10 @@ def test_a_pipeline_of_a_frame_scores_as_itself(tmp_path: Path, scored: Scored) 
     given = table.unseen().assign(color=lambda frame: frame.color.fillna(""), x=lambda frame: frame.x.fillna(0), z=lambda frame: frame.z.fillna(0))
     output = scored(folder, table.as_csv(given))
     expected = dict(zip(classifier.classes_, classifier.predict_proba(given).T, strict=True))
-    for label in ("low", "mid", "high"):
+    kinds_of = {"color": object, "level": np.int64, "x": np.float32, "z": np.float32}
+    own = probabilities(folder, {name: given[[name]].to_numpy().astype(kinds_of[name]) for name in given})
+    for place, label in enumerate(classifier.classes_):
+        assert table.numbers(output, f"t_{label}_PREDICTION") == own[str(place)]
         assert table.numbers(output, f"t_{label}_PREDICTION") == pytest.approx(expected[label].tolist(), abs=1e-5)
     for level in ("", "1.5"):
         with pytest.raises(ScoringError) as caught:

@@ -47,7 +47,8 @@ except ScoringError as error:
     print(error.summary, error.detail)
 """
     said = python(code)
-    assert said == f"The scoring engine is not installed The package {package} is missing. Run: {install(extra)}"
+    what = "The scoring engine" if extra == "engine" else "A package"
+    assert said == f"{what} is not installed The package {package} is missing. Run: {install(extra)}"
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,9 @@ class Shelf:
             raise ScoringError("No such credential", f"{id} stands for nothing.")
         return {"credentialType": id} | SECRETS[id]
 
+    def opened(self, settings):
+        return settings
+
     def data_store(self, id):
         if id not in STORES:
             raise ScoringError("No such data store", f"{id} stands for nothing.")
@@ -188,7 +191,7 @@ def test_a_missing_library_is_said_with_the_command_that_installs_it(tmp_path: P
     """In a process that finds none of them."""
     code = """
 import sys
-for name in ("obstore", "google", "adbc_driver_postgresql", "snowflake", "mssql_python", "urllib3"):
+for name in ("obstore", "google", "adbc_driver_postgresql", "snowflake", "mssql_python", "httpx"):
     sys.modules[name] = None
 from reconciler.engine.connectors.rooms import ROOMS
 from reconciler.service.systems import problems

@@ -21,6 +21,11 @@ LOCAL_INTAKE = "{type: localFile, file: data/b.csv}"
             "{type: jdbc, data_store: w, table: t, statement_type: insert}",
             id="one table",
         ),
+        pytest.param(
+            "{type: jdbc, data_store: w, table: t, statement_type: insert}",
+            "{type: jdbc, data_store: also_w, table: t, statement_type: insert}",
+            id="one table of a database with two names",
+        ),
         pytest.param("{type: bigquery, dataset: d, table: t}", "{type: bigQuery, dataset: d, table: t}", id="one BigQuery table"),
         pytest.param("{type: gcp, url: 'gs://b/x.csv'}", "{type: gcp, url: 'https://storage.googleapis.com/b/x.csv'}", id="one object of Google's"),
         pytest.param(
@@ -33,7 +38,7 @@ LOCAL_INTAKE = "{type: localFile, file: data/b.csv}"
 def test_two_jobs_may_not_write_one_place(
     refused: Callable[..., tuple[Diagnostic, ...]], head: str, job: Callable[..., str], first: str, second: str
 ) -> None:
-    text = head.replace("warehouse:", "w: {local: {jdbc_url: 'jdbc:postgresql://w/w'}}\n  warehouse:")
+    text = head.replace("warehouse:", "w: {local: &w {jdbc_url: 'jdbc:postgresql://w/w'}}\n  also_w: {local: *w}\n  warehouse:")
     text += job("a", replace={"{type: localFile, path: out/a.csv}": first}) + job("b", replace={LOCAL_OUTPUT: second})
 
     (diagnostic,) = refused(text)

@@ -24,6 +24,10 @@ def store(written: str) -> str:
     return f"data_stores:\n  crm:\n    local: {written}\n"
 
 
+def with_snow(head: str) -> str:
+    return head.replace("data_stores:", "data_stores:\n  snow: {local: {jdbc_url: 'jdbc:snowflake://a.snowflakecomputing.com'}}")
+
+
 def underlined(diagnostic: Diagnostic) -> str:
     place = diagnostic.place
     assert place is not None and place.text is not None and place.column is not None
@@ -247,11 +251,11 @@ def test_probe_and_intake_version_exclude_each_other(refused: Refused, head: str
     [
         ("{type: azure, url: 'https://a/b/c', credential: lake}", "azure or azure_service_principal"),
         ("{type: jdbc, data_store: warehouse, table: t, credentialId: lake}", "basic"),
-        ("{type: snowflake, data_store: warehouse, table: t, cloud_storage_type: gcp, cloud_storage_credential: lake}", "gcp"),
+        ("{type: snowflake, data_store: snow, table: t, cloud_storage_type: gcp, cloud_storage_credential: lake}", "gcp"),
     ],
 )
 def test_credential_that_opens_no_such_system_is_told(refused: Refused, head: str, job: Callable[..., str], intake: str, needs: str) -> None:
-    (diagnostic,) = refused(head + job("a", replace={"{type: localFile, file: data/a.csv}": intake}))
+    (diagnostic,) = refused(with_snow(head) + job("a", replace={"{type: localFile, file: data/a.csv}": intake}))
     assert diagnostic.summary == "Credential of another type"
     assert f"of type s3. For {intake.split('type: ')[-1].split(',')[0]} it must be of type {needs}" in diagnostic.detail
     assert diagnostic.place is not None and diagnostic.place.text is not None and diagnostic.place.column is not None
@@ -259,5 +263,36 @@ def test_credential_that_opens_no_such_system_is_told(refused: Refused, head: st
 
 
 def test_credential_opens_the_stage_of_its_own_kind(loaded: Loaded, head: str, job: Callable[..., str]) -> None:
-    intake = "{type: snowflake, data_store: warehouse, table: t, cloud_storage_credential: lake}"
-    assert loaded(head + job("a", replace={"{type: localFile, file: data/a.csv}": intake})).instances
+    intake = "{type: snowflake, data_store: snow, table: t, cloud_storage_credential: lake}"
+    assert loaded(with_snow(head) + job("a", replace={"{type: localFile, file: data/a.csv}": intake})).instances
+
+
+def test_data_store_of_another_system_is_told(refused: Refused, head: str, job: Callable[..., str]) -> None:
+    output = "{type: jdbc, data_store: snow, table: t, statement_type: insert}"
+    (diagnostic,) = refused(with_snow(head) + job("a", replace={"{type: localFile, path: out/a.csv}": output}))
+    assert diagnostic.summary == "Data store of another system"
+    assert "does not begin with jdbc:postgresql:" in diagnostic.detail
+
+
+@pytest.mark.parametrize("workspace", ["local", "prod"])
+@pytest.mark.parametrize(
+    ("side", "settings"),
+    [
+        ("{type: localFile, file: data/a.csv}", "{type: jdbc, data_store: warehouse, table: t}"),
+        ("{type: localFile, path: out/a.csv}", "{type: jdbc, data_store: warehouse, table: t, statement_type: insert}"),
+    ],
+    ids=["intake", "output"],
+)
+def test_another_database_under_the_same_name_is_another_place(
+    loaded: Loaded, head: str, job: Callable[..., str], side: str, settings: str, workspace: str
+) -> None:
+    text = head + job("a", replace={side: settings})
+    ((before,), (after,)) = (loaded(written, workspace=workspace).instances for written in (text, text.replace("localhost/crm", "localhost/crm2")))
+    assert (before.digest == after.digest) == (workspace == "prod")  # there the id tells
+    assert after.spec.get("dataStores") == (None if workspace == "prod" else {"warehouse": {"jdbcUrl": "jdbc:postgresql://localhost/crm2"}})
+
+
+def test_another_name_of_the_same_database_is_no_change(loaded: Loaded, head: str, job: Callable[..., str]) -> None:
+    text = head + job("a", replace={"{type: localFile, file: data/a.csv}": "{type: jdbc, data_store: warehouse, table: t}"})
+    ((before,), (after,)) = (loaded(written).instances for written in (text, text.replace("warehouse", "depot")))
+    assert (before.digest, before.spec == after.spec) == (after.digest, False)

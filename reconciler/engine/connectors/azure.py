@@ -64,7 +64,9 @@ def locate(place: Place) -> Located:
         raise ScoringError(
             "The url names no blob", f"{url} has to name a container and a blob: https://account.blob.core.windows.net/container/blob."
         )
-    options: Any = {"account_name": account.name, "endpoint": account.endpoint, **account.access}
+    # What is not said here, the library takes from the environment.
+    said = {"account_name": account.name, "endpoint": account.endpoint, "use_emulator": False, "skip_signature": False}
+    options: Any = {**said, **account.access}
     root = f"{account.endpoint}/{container}/"
     bucket = Bucket(lambda **client: AzureStore(container, config=options, **client), root, account.endpoint, _SYSTEM, bool(place.credential))
     return Located(bucket, unquote(key))
@@ -128,4 +130,5 @@ def _account_is_in_path(host: str) -> bool:
 
 
 _room = Objects(locate)
-look, open_intake, open_sink, open_output, settle = _room.look, _room.open_intake, _room.open_sink, _room.open_output, _room.settle
+look, open_intake, open_sink = _room.look, _room.open_intake, _room.open_sink
+open_output, settle, discard = _room.open_output, _room.settle, _room.discard

@@ -33,17 +33,17 @@ from reconciler.engine.connectors.bigquery_files import Files
 from reconciler.engine.connectors.bigquery_table import Table, complaint_of
 from reconciler.engine.connectors.bigquery_types import READ, Column, kind_of, new_columns, read_as, readable, target_columns
 from reconciler.engine.connectors.patience import waited
+from reconciler.engine.connectors.probe import MOST, probed
 from reconciler.engine.dialect import Dialect
 from reconciler.engine.file import File
 from reconciler.engine.intake import Intake
 from reconciler.engine.parquet import ParquetIntake, ParquetOutput
 from reconciler.engine.place import Place
-from reconciler.errors import ScoringError
+from reconciler.errors import Cancelled, ScoringError
 
 _ROWS = 1 << 16  # of a batch
 _PART_BYTES = 256 << 20  # of a file: BigQuery reads several at once
 _OWN_ROWS = ("TABLE", "SNAPSHOT", "CLONE")  # the kinds of tables that have any
-_MOST_FACTS = 1000  # rows of a probe
 # Why a job fails that may do better the next time.
 _PASSING = ("backendError", "internalError", "jobBackendError", "jobInternalError", "rateLimitExceeded", "jobRateLimitExceeded")
 _TRIES = 3
@@ -53,7 +53,7 @@ def look(place: Place) -> Mapping[str, Any] | None:
     """When and how the table was last changed; None where nobody can tell: of a view, an external table, and one that rows stream into."""
     table = Table(place)
     if place.probe:
-        return {"probe": _facts(table, place.probe)}
+        return probed(table.name, _answer(table, place.probe))
     found = table.read()
     if not _is_at_rest(found):
         return None
@@ -88,7 +88,7 @@ def open_output(place: Place, schema: pa.Schema) -> "_Staged":
 def settle(place: Place, rows: int) -> None:
     table = Table(place)
     files = table.files("load")
-    job = _loaded(table, files)
+    job = _loaded(table, files, place.is_halted)
     files.remove()
     if job.output_rows != rows:
         raise ScoringError("BigQuery has not loaded every row", f"{table.name}: job {job.job_id} has loaded {job.output_rows} of {rows} rows.")
@@ -113,13 +113,10 @@ def _is_at_rest(found: bigquery.Table) -> bool:
     return found.table_type in _OWN_ROWS and found.streaming_buffer is None
 
 
-def _facts(table: Table, probe: str) -> list[list[Any]]:
+def _answer(table: Table, probe: str) -> list[Sequence[Any]]:
     job = table.queried(probe)
     with answers(table.name):
-        rows = [row.values() for row in job.result(max_results=_MOST_FACTS + 1, **JOB)]
-    if len(rows) > _MOST_FACTS:
-        raise ScoringError("The probe has too many rows", f"{table.name}: it gives more than {_MOST_FACTS}. Let it count or sum them up.")
-    return [[value if isinstance(value, bool | int | float | None) else str(value) for value in row] for row in rows]
+        return [row.values() for row in job.result(max_results=MOST + 1, **JOB)]
 
 
 def _extracted(table: Table, found: bigquery.Table, is_halted: Callable[[], bool]) -> BatchIntake:
@@ -260,15 +257,20 @@ class _Staged:
         self._part = None
 
 
-def _loaded(table: Table, files: Files) -> bigquery.LoadJob:
-    """The job that has loaded the files, in this process or in one before."""
+def _loaded(table: Table, files: Files, is_halted: Callable[[], bool]) -> bigquery.LoadJob:
+    """The job that has loaded the files, in this process or in one before. Raises Cancelled when it was stopped, and has loaded nothing."""
     location, tries = table.location(), 0
     for attempt in itertools.count(1):
         job_id = table.job_id("load", attempt)
         what = f"{table.name}, job {job_id}"
         with answers(what):
             job, is_new = _load(table, files, job_id, location)
-        wait(job, what)
+        try:
+            wait(job, what, is_halted)
+        except Cancelled:
+            wait(job, what)  # it may have ended well before it heard of it
+            if job.error_result:
+                raise
         if not job.error_result:
             return job
         tries += is_new

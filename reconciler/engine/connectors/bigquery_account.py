@@ -29,7 +29,7 @@ from google.oauth2 import service_account
 
 from reconciler.engine.connectors.gcp import GoogleBucket
 from reconciler.engine.place import Place
-from reconciler.errors import Cancelled, ScoringError
+from reconciler.errors import Cancelled, Lost, ScoringError
 
 TIMEOUT = 15.0  # seconds without an answer, in one try
 _PATIENCE_S = 10.0  # for all tries
@@ -133,9 +133,9 @@ def _refusal(what: str, error: Exception) -> ScoringError:
     return ScoringError(summary, f"{what}: {_said(error)}. {advice}")
 
 
-def _silence(what: str) -> ScoringError:
+def _silence(what: str) -> Lost:
     detail = f"{what}: no answer came, or it broke off. Check the network and any proxy, then try again."
-    return ScoringError("BigQuery cannot be reached", detail)
+    return Lost("BigQuery cannot be reached", detail)
 
 
 def _said(error: Exception) -> str:

@@ -94,7 +94,7 @@ def client(place: Place, endpoint: str | None = None) -> Any:
         kind = credential.get("credentialType")
         raise ScoringError("The credential does not fit", f"{place.type} needs a credential of the type gcp with its gcpKey; this one is {kind}.")
     try:
-        info = json.loads(key) if isinstance(key, str) else dict(key)
+        info = dict(json.loads(key) if isinstance(key, str) else key)
         credentials = Credentials.from_service_account_info(info, scopes=_SCOPES)  # type: ignore[no-untyped-call]
     except (ValueError, TypeError, GoogleAuthError):
         detail = "The gcpKey is not the JSON of a service account's key: it needs client_email, token_uri and private_key, unchanged."
@@ -245,4 +245,5 @@ def locate(place: Place) -> Located:
 
 
 _room = Objects(locate)
-look, open_intake, open_sink, open_output, settle = _room.look, _room.open_intake, _room.open_sink, _room.open_output, _room.settle
+look, open_intake, open_sink = _room.look, _room.open_intake, _room.open_sink
+open_output, settle, discard = _room.open_output, _room.settle, _room.discard

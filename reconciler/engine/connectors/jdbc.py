@@ -13,13 +13,11 @@ from reconciler.engine.connectors import postgres_output, postgres_tables
 from reconciler.engine.connectors.postgres_rows import Reading, readable
 from reconciler.engine.connectors.postgres_tables import FLAVOR, located
 from reconciler.engine.connectors.postgresql import Session, opened
+from reconciler.engine.connectors.probe import MOST, probed
 from reconciler.engine.connectors.statements import Name, selection
 from reconciler.engine.dialect import Dialect
 from reconciler.engine.intake import Intake
 from reconciler.engine.place import Place
-from reconciler.errors import ScoringError
-
-PROBED = 1000  # rows of a probe, at the most
 
 open_output = postgres_output.open_output
 settle = postgres_output.settle
@@ -33,7 +31,7 @@ def look(place: Place) -> Mapping[str, Any] | None:
         session.run("SET lock_timeout = '10s'")
         name, query = _asked(session, place)
         readable(session, name, query)
-        return {"probe": _probed(session, place.probe)} if place.probe else None
+        return probed(session.server.name, _answer(session, place.probe)) if place.probe else None
 
 
 def open_intake(place: Place, dialect: Dialect, is_halted: Callable[[], bool]) -> Intake:
@@ -76,12 +74,9 @@ def _asked(session: Session, place: Place) -> tuple[str, str]:
     return str(name), f"SELECT * FROM {FLAVOR.qualified(name)}"
 
 
-def _probed(session: Session, probe: str) -> list[list[str | None]]:
+def _answer(session: Session, probe: str) -> list[tuple[Any, ...]]:
+    """Its values as text. The columns are counted, for several may have one name: `SELECT max(a), max(b)`."""
     query = probe.rstrip("; \t\r\n")
-    columns = [FLAVOR.quoted(name) for name, _ in session.described(f"SELECT * FROM (\n{query}\n) AS q LIMIT 0")]
+    columns = [f"c{number}" for number, _ in enumerate(session.described(f"SELECT * FROM (\n{query}\n) AS q LIMIT 0"))]
     texts = ", ".join(f"CAST(q.{column} AS text)" for column in columns)
-    rows = session.run(f"SELECT {texts} FROM (\n{query}\n) AS q LIMIT {PROBED + 1}")
-    if len(rows) > PROBED:
-        detail = f"{session.server.name}: the probe gives more than {PROBED} rows. Let it sum up what changes with the rows."
-        raise ScoringError("The probe gives too many rows", detail)
-    return sorted((list(row) for row in rows), key=lambda row: [(value is not None, value or "") for value in row])
+    return session.run(f"SELECT {texts} FROM (\n{query}\n) AS q ({', '.join(columns)}) LIMIT {MOST + 1}")

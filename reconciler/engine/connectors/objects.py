@@ -80,10 +80,15 @@ class Objects:
     def open_output(self, place: Place, schema: pa.Schema) -> Output[pa.RecordBatch]:
         store, key = self._locate(place)
         store.check(f"{_prefix(key)}_")  # a name that is no data
-        return Partitions(store, _prefix(key), place.settings.partition_columns, schema, place.is_halted)
+        return Partitions(store, _prefix(key), place.settings.partition_columns, schema, place.is_halted, place.job)
 
     def settle(self, place: Place, rows: int) -> None:
         """Nothing: what `finish` has written is in its place."""
+
+    def discard(self, place: Place) -> None:
+        """Nothing: rows wait on the disk of this machine. Parts of an upload that a killed process has left are seen by nobody, and cleared away by
+        the store: after a week by Azure and Google, by S3 after the days that a lifecycle rule of the bucket says (AbortIncompleteMultipartUpload).
+        """
 
 
 def _either(one: Callable[[], bool], other: Callable[[], bool]) -> Callable[[], bool]:

@@ -1,7 +1,7 @@
 """A table of PostgreSQL that scores are written to. The rule here: nobody sees a row before all are staged, and then everybody sees all.
 
-The rows are copied to a staging table, which is committed; `settle` moves them and empties it in one transaction. With a commit_interval of the
-user's own, what has come so far is moved every so many seconds, and what was moved stays, whatever becomes of the job.
+The rows are copied to a staging table, which is committed; `settle` moves them and empties it in one transaction. With a commit_interval that
+is not the API's default, what has come so far is moved every so many seconds, and what was moved stays, whatever becomes of the job.
 """
 
 import time
@@ -23,7 +23,7 @@ from reconciler.engine.connectors import postgres_tables, statements
 from reconciler.engine.connectors.patience import is_over, started
 from reconciler.engine.connectors.postgres_rows import adbc_refusal
 from reconciler.engine.connectors.postgres_tables import FLAVOR, Column, located, staged_type
-from reconciler.engine.connectors.postgresql import Server, Session, is_lost, opened, refusal, server, set_session
+from reconciler.engine.connectors.postgresql import Server, Session, opened, refusals, server, set_session
 from reconciler.engine.connectors.statements import Move, Name, fitted, moved, staging_name, target_name
 from reconciler.engine.flow import TICK
 from reconciler.engine.place import Place
@@ -32,8 +32,8 @@ from reconciler.errors import Cancelled, ScoringError
 
 _AHEAD = 3  # batches on their way to the server
 _GRACE_S = 2.0
-_PAUSES_S = (0.2, 1.0, 3.0)
 _SHOWN = 60  # characters of a value in a message
+_LONGEST_NAME = 63
 
 
 def open_output(place: Place, schema: pa.Schema) -> "TableOutput":
@@ -41,20 +41,9 @@ def open_output(place: Place, schema: pa.Schema) -> "TableOutput":
 
 
 def settle(place: Place, rows: int) -> None:
-    """A line that breaks in the middle, also of the commit, is no harm: the next try sees what became of the last one."""
-    for pause in (*_PAUSES_S, None):
-        try:
-            with Session(place) as session:
-                _settle(session, place, rows)
-            return
-        except psycopg.Error as error:
-            lost = refusal(server(place).name, error, "The output cannot be written")
-            if not is_lost(error):
-                raise lost from None
-            if pause is None:
-                raise ScoringError(lost.summary, f"{lost.detail} Look whether {target_name(place.settings)} has the rows of this job.") from None
-            place = replace(place, is_halted=lambda: False)  # an abort waits for what became of the commit
-            time.sleep(pause)
+    with refusals(server(place).name, "The output cannot be written"), Session(place) as session:
+        _settle(session, place, rows)
+    discard(place)  # it is empty, and no abort and no trouble can undo what is committed
 
 
 def discard(place: Place) -> None:
@@ -85,8 +74,8 @@ class TableOutput:
             except BaseException:
                 discard(place)
                 raise
-        settings = place.settings
-        self._interval = settings.commit_interval if "commit_interval" in settings.model_fields_set else 0
+        # A job resource shows the API's default where the user said nothing.
+        self._interval = place.settings.wire().get("commitInterval", 0)
         self._is_finished = False
         self._begun = time.monotonic()
         self._copy = self._copying()
@@ -220,7 +209,6 @@ def _settle(session: Session, place: Place, rows: int) -> None:
             _create(session, move)
             for statement in statements.settlement(FLAVOR, move):
                 session.run(statement)
-    session.run(statements.removal(FLAVOR, staging))
 
 
 def _names(session: Session, place: Place) -> tuple[Name, Name]:
@@ -242,6 +230,9 @@ def _fitted(session: Session, place: Place, target: Name, output: Sequence[str])
     if columns is not None and settings.statement_type == "createTable" and not settings.create_table_if_not_exists:
         detail = f"{session.server.name} has {target}. Choose the statement_type insert, or another table."
         raise ScoringError("The table exists already", detail)
+    if columns is None and (cut := [column for column in output if len(column.encode()) > _LONGEST_NAME]):
+        detail = f"{target}: PostgreSQL has names of {_LONGEST_NAME} bytes, and would cut {', '.join(cut)}. Rename it by column_names_remapping."
+        raise ScoringError("Names of columns are too long", detail)
     required = [column.name for column in (columns or {}).values() if column.is_required]
     names = fitted(settings, output, columns, required)
     written = [name for name in names.values() if columns and columns[name].is_generated and settings.statement_type != "update"]

@@ -15,7 +15,7 @@ from psycopg.conninfo import make_conninfo
 from reconciler.engine.connectors.jdbc_url import SEARCH_PATH, Parameters, parameters
 from reconciler.engine.connectors.patience import waited
 from reconciler.engine.place import Place
-from reconciler.errors import Cancelled, ScoringError
+from reconciler.errors import Cancelled, Lost, ScoringError
 
 # A line is dead after a minute in which nothing was answered; of a server that is down a job hears sooner.
 _LINE: Mapping[str, str] = MappingProxyType(
@@ -40,6 +40,7 @@ _SETTINGS: Mapping[str, str] = MappingProxyType(
     }
 )
 _CANCEL_S = 2.0
+_PASSING = ("08", "40")  # SQLSTATEs of a line that broke, and of transactions in each other's way
 
 # What to do, by SQLSTATE or by its first two characters.
 _ADVICE: Mapping[str, str] = MappingProxyType(
@@ -181,16 +182,11 @@ def refusals(name: str, summary: str = "The database refuses") -> Iterator[None]
 
 
 def refusal(name: str, error: BaseException, summary: str = "The database refuses", state: str | None = None) -> ScoringError:
-    """PostgreSQL's own words, and what to do. Neither it nor libpq puts a password into them."""
+    """PostgreSQL's own words, and what to do; Lost where another try may go well. Neither it nor libpq puts a password into them."""
     diagnosis = error.diag if isinstance(error, psycopg.Error) else None
     words = diagnosis and diagnosis.message_primary
     said = ". ".join(part for part in (words, diagnosis and diagnosis.message_detail) if part) if words else str(error)
     state = state or getattr(error, "sqlstate", None) or ""
     advice = next((_ADVICE[key] for key in (state, state[:3], state[:2]) if key in _ADVICE), "")
-    return ScoringError(summary, f"{name}: {' '.join(said.split()).rstrip('.')}. {advice}".rstrip())
-
-
-def is_lost(error: psycopg.Error) -> bool:
-    """Whether another try may go well: the line broke, or two transactions were in each other's way."""
-    state = error.sqlstate or ""
-    return state[:2] in ("08", "40") or state[:3] == "57P" or (not state and isinstance(error, psycopg.OperationalError))
+    is_lost = state[:2] in _PASSING or state[:3] == "57P" or (not state and isinstance(error, psycopg.OperationalError))
+    return (Lost if is_lost else ScoringError)(summary, f"{name}: {' '.join(said.split()).rstrip('.')}. {advice}".rstrip())

@@ -6,11 +6,13 @@ The region is AWS_REGION, or the one that AWS says the bucket is in; other serve
 
 import base64
 import binascii
+import http.client
 import os
 import re
 import urllib.error
 import urllib.request
 from typing import Any
+from urllib.parse import quote
 
 from obstore.store import S3Store
 
@@ -97,16 +99,17 @@ def _unsupported(why: str) -> ScoringError:
 def bucket_region(bucket: str, endpoint: str = AWS) -> str:
     """AWS tells it to everybody, with any answer. Where it cannot be asked, the request that comes next says why."""
     try:
-        with urllib.request.urlopen(urllib.request.Request(f"{endpoint}/{bucket}", method="HEAD"), timeout=5) as answer:
+        with urllib.request.urlopen(urllib.request.Request(f"{endpoint}/{quote(bucket)}", method="HEAD"), timeout=5) as answer:
             headers = answer.headers
     except urllib.error.HTTPError as error:
         with error:
             headers = error.headers
-    except (OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):
         return _DEFAULT_REGION
     region = str(headers.get("x-amz-bucket-region", ""))
     return region if re.fullmatch(r"[a-z0-9-]+", region) else _DEFAULT_REGION
 
 
 _room = Objects(locate)
-look, open_intake, open_sink, open_output, settle = _room.look, _room.open_intake, _room.open_sink, _room.open_output, _room.settle
+look, open_intake, open_sink = _room.look, _room.open_intake, _room.open_sink
+open_output, settle, discard = _room.open_output, _room.settle, _room.discard

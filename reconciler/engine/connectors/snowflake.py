@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reconciler.engine.connectors import snowflake_output, snowflake_rows
+from reconciler.engine.connectors.probe import MOST, probed
 from reconciler.engine.connectors.snowflake_names import table
 from reconciler.engine.connectors.snowflake_session import Session
 from reconciler.engine.connectors.statements import target_name
@@ -20,7 +21,7 @@ def look(place: Place) -> Mapping[str, Any] | None:
     """
     with Session(place) as session:
         if place.probe is not None:
-            return {"probe": [[str(value) for value in row.values()] for row in session.rows(place.probe)]}
+            return probed(session.address.name, session.answer(place.probe, MOST + 1))
         if place.settings.query is not None:
             return None
         return table(session, target_name(place.settings)).facts

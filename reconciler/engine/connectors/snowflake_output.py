@@ -5,20 +5,17 @@ table has. DDL commits by itself in Snowflake, so the staging table and a target
 killed in the middle of it, Snowflake rolls it back once the next one, which waits for its locks, has waited for five minutes.
 """
 
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
 
 from reconciler.engine.connectors import statements
-from reconciler.engine.connectors.patience import waited
 from reconciler.engine.connectors.snowflake_names import Table, columns, found_table, new_table, table
-from reconciler.engine.connectors.snowflake_session import UNREACHABLE, Session
+from reconciler.engine.connectors.snowflake_session import Session
 from reconciler.engine.connectors.snowflake_stage import BucketStage, Stage, TableStage, loading
 from reconciler.engine.connectors.snowflake_types import FLAVOR, Stored, fit
 from reconciler.engine.connectors.statements import (
@@ -36,11 +33,10 @@ from reconciler.engine.connectors.statements import (
 )
 from reconciler.engine.parquet import ParquetOutput
 from reconciler.engine.place import Place
-from reconciler.errors import ScoringError
+from reconciler.errors import Lost, ScoringError
 
 # A file of an output: large enough for COPY, small enough to be sent again, and to lie on a disk for a moment.
 _FILE_BYTES = 100 << 20
-_PAUSES_S = (1.0, 5.0)
 
 
 def open_output(place: Place, schema: pa.Schema) -> "TableOutput":
@@ -54,16 +50,9 @@ def open_output(place: Place, schema: pa.Schema) -> "TableOutput":
 
 def settle(place: Place, rows: int) -> None:
     """Raises ScoringError when the staging table has neither all of the rows nor none, or when they do not go into the target."""
-    for pause in (*_PAUSES_S, None):
-        try:
-            with Session(place) as session:
-                _settle(session, place, rows)
-            return
-        except ScoringError as error:
-            # A line that breaks in the middle, also of the commit, is no harm: the next try sees what became of the last one.
-            if pause is None or error.summary != UNREACHABLE:
-                raise
-            waited(partial(time.sleep, pause), place.is_halted, lambda: None)
+    with Session(place) as session:
+        _settle(session, place, rows)
+    discard(place)  # it is empty, and no abort and no trouble can undo what is committed
 
 
 def discard(place: Place) -> None:
@@ -88,10 +77,10 @@ def _settle(session: Session, place: Place, rows: int) -> None:
             detail = f"{staging} has {held} rows and not the {rows} that were written to it. Nothing was written to {target}; score the job again."
             raise ScoringError("The staging table is not as it was left", detail)
         if found is None:
-            session.run(creation(FLAVOR, target, {column.name: column.staged for column in columns(session, staging)}))
+            # By the staging table's own types, which are not all among those that files have.
+            session.run(f"CREATE TABLE IF NOT EXISTS {FLAVOR.qualified(target)} AS SELECT * FROM {FLAVOR.qualified(staging)} WHERE FALSE")
             found = table(session, target)
         _move(session, settings, found, staging, rows)
-    session.run(removal(FLAVOR, staging))
 
 
 def _move(session: Session, settings: Any, target: Table, staging: Name, rows: int) -> None:
@@ -108,8 +97,8 @@ def _move(session: Session, settings: Any, target: Table, staging: Name, rows: i
             session.run(statement)
         # This waits for another process that is in the middle of the same, and then finds nothing to delete.
         if session.run(emptying) != rows:
-            raise ScoringError("Another process settles the same job", f"{staging} was emptied by it. Score the job again: it will find it done.")
-        session.run("COMMIT")
+            raise Lost("Another session was settling this job", f"{staging} was emptied by it.")  # a try of ours that was cut off, say
+        session.commit()
     except BaseException:
         with suppress(ScoringError):
             session.run("ROLLBACK")

@@ -18,11 +18,20 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import snowflake.connector
 from cryptography.hazmat.primitives import serialization
-from snowflake.connector.errors import Error, ForbiddenError, HttpError, OperationalError, ProgrammingError
+from snowflake.connector.errors import (
+    DataError,
+    Error,
+    ForbiddenError,
+    HttpError,
+    IntegrityError,
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+)
 
-from reconciler.engine.connectors.patience import waited
+from reconciler.engine.connectors.patience import started, waited
 from reconciler.engine.place import Fields, Place
-from reconciler.errors import ScoringError
+from reconciler.errors import Lost, ScoringError
 
 A = TypeVar("A")
 
@@ -61,9 +70,14 @@ _TROUBLES: Mapping[int, tuple[str, str]] = MappingProxyType(
         3001: ("The role may not do that", "Grant it the privilege that Snowflake names, or choose another role."),
         290403: ("Snowflake does not know the account", "Correct the account in the data store's URL."),
         290404: ("Snowflake does not know the account", "Correct the account in the data store's URL."),
+        100072: ("A value is missing", "Nothing was written. Correct the rows, or let the column be null."),
     }
 )
-UNREACHABLE = "Snowflake cannot be reached"
+_UNREACHABLE = "Snowflake cannot be reached"
+# What the connector raises for an answer; whatever else it raises, there was none.
+_ANSWERS = (ProgrammingError, IntegrityError, DataError, NotSupportedError)
+# Fields of a credential that may stand in a message.
+_PUBLIC = {"credentialType", "user", "clientId", "oauthIssuerUrl", "oauthScopes"}
 
 
 @dataclass(frozen=True)
@@ -92,7 +106,7 @@ class Session:
 
     def __init__(self, place: Place) -> None:
         self.address = address(place.data_store)
-        secrets = [*place.credential.values(), self.address.settings.get("password")]
+        secrets = [*(value for name, value in place.credential.items() if name not in _PUBLIC), self.address.settings.get("password")]
         self._secrets = [value for value in secrets if isinstance(value, str) and value]
         self._lost: ScoringError | None = None
         logging.getLogger("snowflake.connector").setLevel(logging.CRITICAL)  # what it has to say is in its errors
@@ -114,7 +128,10 @@ class Session:
             self._leave()
 
     def _leave(self) -> None:
-        self._lost = ScoringError(UNREACHABLE, f"{self.address.name}: the session is closed.")
+        self._lost = ScoringError(_UNREACHABLE, f"{self.address.name}: the session is closed.")
+        self._end()
+
+    def _end(self) -> None:
         if self._connection:
             with suppress(Error, OSError):
                 self._connection.close(retry=False)
@@ -122,6 +139,11 @@ class Session:
     def run(self, statement: str, *values: str) -> int:
         """How many rows it changed."""
         return self.asked(statement, lambda: self.cursor().execute(statement, values or None).rowcount or 0)
+
+    def commit(self) -> None:
+        """An abort waits for what becomes of it."""
+        self._is_halted = lambda: False
+        self.run("COMMIT")
 
     def rows(self, query: str, *values: str) -> Sequence[Mapping[str, Any]]:
         """All of them; names are in upper case."""
@@ -132,6 +154,10 @@ class Session:
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
         return self.asked(query, found)
+
+    def answer(self, query: str, most: int) -> list[tuple[Any, ...]]:
+        """Its first rows, whatever the names of their columns."""
+        return self.asked(query, lambda: list(self.cursor().execute(query).fetchmany(most)))
 
     def cursor(self) -> Any:
         return self._connection.cursor()
@@ -154,9 +180,10 @@ class Session:
         if number in _TROUBLES:
             summary, advice = _TROUBLES[number]
             return ScoringError(summary, f"{self.address.name}: {said}. {advice}")
-        if isinstance(error, ProgrammingError):
+        if isinstance(error, _ANSWERS):
             return ScoringError("Snowflake refused a statement", f"{self.address.name}: {said}. It was: {self._shown(what, 200)}.")
-        self._lost = ScoringError(UNREACHABLE, f"{self.address.name}: {said}. Check the network and the data store's URL.")
+        self._lost = Lost(_UNREACHABLE, f"{self.address.name}: {said}. Check the network and the data store's URL.")
+        started(self._end)  # which may wait for the line, and ends the thread that keeps the session alive
         return self._lost
 
     def _shown(self, text: str, size: int = 600) -> str:
@@ -166,7 +193,7 @@ class Session:
         return text if len(text) <= size else f"{text[:size]}…"
 
     def _connected(self, known: Mapping[str, Any]) -> Any:
-        return snowflake.connector.connect(
+        connection = snowflake.connector.connect(
             account=self.address.account,
             host=self.address.host,
             port=self.address.port,
@@ -186,6 +213,9 @@ class Session:
             session_parameters=_PARAMETERS,
             **known,
         )
+        if self._lost:  # the job was aborted meanwhile, and nobody takes it
+            connection.close(retry=False)
+        return connection
 
     def _check_reachable(self) -> None:
         """The connector itself waits a minute for a host that does not answer."""
@@ -193,7 +223,7 @@ class Session:
             socket.create_connection((self.address.host, self.address.port), timeout=_LOGIN_S).close()
         except OSError as error:
             detail = f"{self.address.name}: {error.strerror or error}. Check the account, the host and the port of the data store, and the network."
-            raise ScoringError(UNREACHABLE, detail) from error
+            raise Lost(_UNREACHABLE, detail) from error
 
     def _pauses(self) -> Iterator[int]:
         yield from _PAUSES_S
@@ -206,15 +236,15 @@ def address(store: Fields) -> Address:
     url = str(store.get("jdbcUrl") or f"jdbc:snowflake://{settings.get('address') or settings.get('host') or ''}")
     split = urlsplit(url.removeprefix("jdbc:"))
     try:
-        host, port = split.hostname or "", split.port
+        settings |= {name.lower(): value for name, value in parse_qsl(split.query)}
+        host, port = split.hostname or "", split.port or int(settings.get("port") or 0)
     except ValueError:
-        host, port = "", None
+        host, port = "", 0
     if split.scheme != "snowflake" or not host:
         detail = "Its jdbcUrl has to look like jdbc:snowflake://<account>.snowflakecomputing.com/?warehouse=…&db=…&schema=…."
         raise ScoringError("The data store is not Snowflake", detail)
-    settings |= {name.lower(): value for name, value in parse_qsl(split.query)}
     is_http = settings.get("ssl", "on").lower() in ("off", "false")
-    return Address(unquote(host), port or int(settings.get("port") or (80 if is_http else 443)), settings)
+    return Address(unquote(host), port or (80 if is_http else 443), settings)
 
 
 def _login(where: Address, credential: Fields) -> dict[str, Any]:

@@ -120,7 +120,8 @@ class _PutSink:
 
     def finish(self) -> None:
         self._file.close()
-        self._session.run(f"PUT '{self._path.as_uri()}' {self._reference} AUTO_COMPRESS = FALSE OVERWRITE = TRUE")
+        # The path as it stands: Snowflake takes no %20 for a space.
+        self._session.run(f"PUT {_literal(f'file://{self._path}')} {self._reference} AUTO_COMPRESS = FALSE OVERWRITE = TRUE")
 
     def close(self) -> None:
         self._file.close()
@@ -140,7 +141,11 @@ def loading(stage: Stage, table: Name) -> str:
 def _reference(stage: Name, path: str) -> str:
     """As SQL says it: in single quotes when there is more in it than letters."""
     said = f"@{FLAVOR.qualified(stage)}" + (f"/{path}" if path else "")
-    return said if re.fullmatch(r'[\w@%./"]+', said) else "'" + said.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return said if re.fullmatch(r'[\w@%./"]+', said) else _literal(said)
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _folder(place: Place) -> str:

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from reconciler.engine.connectors.patience import waited
 from reconciler.engine.place import Fields, Place
-from reconciler.errors import ScoringError
+from reconciler.errors import Lost, ScoringError
 
 A = TypeVar("A")
 
@@ -50,9 +50,10 @@ _PROPERTIES: Mapping[str, str] = MappingProxyType(
 _IGNORED = {"logintimeout", "applicationname", "sslprotocol", "sendstringparametersasunicode", "lastupdatecount"}
 _FIELDS = {"address": "host", "host": "host", "hostname": "host", "db": "Database", "dbname": "Database"}
 _FLAGS = {"true": "yes", "false": "no"}
-_URL = re.compile(r"jdbc:sqlserver://(?P<host>[^;:\\\\]*)(?:\\\\[^;:]*)?(?::(?P<port>\d+))?(?P<rest>(?:;.*)?)", re.DOTALL)
+_URL = re.compile(r"jdbc:sqlserver://(?P<host>[^;:\\]*)(?P<instance>\\[^;:]*)?(?::(?P<port>\d+))?(?P<rest>(?:;.*)?)", re.DOTALL)
 _PROPERTY = re.compile(r";\s*(?:([^=;]+?)\s*=\s*(\{(?:[^}]|\}\})*\}|[^;]*))?")
 
+_UNREACHABLE = "The database cannot be reached"
 # What the server or the driver says, and what to do about it.
 _TROUBLES: Sequence[tuple[str, str, str]] = (
     (r"load the driver|libltdl|libodbc", "The driver cannot be loaded", "It needs libltdl: apt-get install libltdl7."),
@@ -71,8 +72,9 @@ _TROUBLES: Sequence[tuple[str, str, str]] = (
         "The storage account refuses",
         "Correct the storage credential or the data source's.",
     ),
-    (r"TCP Provider|timeout expired|Communication link|[Cc]onnection|TDS|closed|broken pipe|reset", "The database cannot be reached", "Try again."),
+    (r"TCP Provider|timeout expired|Communication link|[Cc]onnection|TDS|closed|broken pipe|reset", _UNREACHABLE, "Try again."),
 )
+_NAMES = re.compile(r"'[^']*'|\"[^\"]*\"")  # a table may be called closed_connections
 _SECRET = re.compile(r"(SECRET|PWD|Password)(\s*=\s*)(N?'(?:[^']|'')*'|\{(?:[^}]|\}\})*\}|[^;,\s)]+)", re.IGNORECASE)
 
 
@@ -229,9 +231,10 @@ class Session:
         said = _SECRET.sub(r"\1\2…", re.sub(r"\[(Microsoft|SQL Server|ODBC Driver[^\]]*)\]", "", said))
         for secret in self._secrets:
             said = said.replace(secret, "…").replace(secret.replace("'", "''"), "…")
-        found = next(((summary, advice) for pattern, summary, advice in _TROUBLES if re.search(pattern, said)), ("The database refuses", ""))
+        words = _NAMES.sub("", said)
+        found = next(((summary, advice) for pattern, summary, advice in _TROUBLES if re.search(pattern, words)), ("The database refuses", ""))
         summary, advice = found
-        return ScoringError(summary, f"{self.name}: {said.strip().rstrip('.')}. {advice}".rstrip())
+        return (Lost if summary == _UNREACHABLE else ScoringError)(summary, f"{self.name}: {said.strip().rstrip('.')}. {advice}".rstrip())
 
 
 def quoted(name: str) -> str:
@@ -269,6 +272,9 @@ def _of_url(url: str) -> list[tuple[str, str]]:
     if not found:
         raise ScoringError("The data store is of another system", "The type synapse needs a jdbcUrl as jdbc:sqlserver://host:1433;database=name.")
     given = [(name, _unbraced(value)) for name, value in _PROPERTY.findall(found["rest"]) if name]
+    has_port = found["port"] or any(_PROPERTIES.get(name.lower()) == "port" for name, _ in given)
+    if found["instance"] and not has_port:  # beside a port, an instance says nothing: so does Microsoft's own driver
+        raise ScoringError("The data store cannot be read", "Its jdbcUrl names an instance and no port. Name the port: jdbc:sqlserver://host:1433.")
     return [("serverName", found["host"]), *([("portNumber", found["port"])] if found["port"] else []), *given]
 
 

@@ -7,8 +7,6 @@ Fingerprint: a dedicated pool does not know when rows changed. `modify_date` is 
 changes with an UPDATE; a checksum of all rows reads them, and can be the same for other rows. So only a `probe` tells.
 """
 
-import datetime
-import decimal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -23,6 +21,7 @@ from reconciler.engine.batches import BatchIntake, BatchPiece
 from reconciler.engine.connectors import external_source
 from reconciler.engine.connectors.external_source import Folder
 from reconciler.engine.connectors.objects import object_file
+from reconciler.engine.connectors.probe import MOST, probed
 from reconciler.engine.connectors.sqlserver import Session, literal
 from reconciler.engine.connectors.statements import (
     INSERT_MISSING,
@@ -47,9 +46,8 @@ from reconciler.engine.parquet import ParquetIntake, ParquetOutput
 from reconciler.engine.place import Place
 from reconciler.engine.sink import Output, Sink
 from reconciler.engine.text import texts
-from reconciler.errors import ScoringError
+from reconciler.errors import Lost, ScoringError
 
-_PROBED = 1000  # rows of a probe, at the most
 _ROWS, _BYTES = 1 << 16, 16 << 20  # of one bulk copy
 _FILE = 256 << 20  # bytes of one file, and so that COPY has several to read at once
 _HEAP = "WITH (DISTRIBUTION = ROUND_ROBIN, HEAP)"  # a columnstore takes no nvarchar(max)
@@ -84,7 +82,7 @@ def look(place: Place) -> Mapping[str, Any] | None:
     """The rows that the probe answers; without one nothing, once the server has been asked whether the table is there."""
     with Session(place) as session:
         if place.probe is not None:
-            return {"probe": _probed(session, place.probe)}
+            return probed(session.name, session.run(place.probe, limit=MOST + 1))
         if place.settings.table is not None:
             session.schema(FLAVOR.qualified(Name(place.settings.table, place.settings.db_schema)))
         return None
@@ -133,9 +131,7 @@ def settle(place: Place, rows: int) -> None:
     with Session(place, external_source.secrets(place)) as session:
         if session.exists(FLAVOR.qualified(staging)):
             _move(session, place, target, staging, rows)
-            session.run(removal(FLAVOR, staging))
-        if settings.external_data_source:
-            external_source.folder(session, place, "out").clear()
+    discard(place)  # it is empty, and no abort and no trouble can undo what is committed
 
 
 def discard(place: Place) -> None:
@@ -187,7 +183,7 @@ def _move(session: Session, place: Place, target: Name, staging: Name, rows: int
         for statement in moving:
             session.run(statement)
         if session.change(emptying) not in (staged, -1):
-            raise ScoringError("Somebody else is settling this job", f"{session.name}: {staging} was changed meanwhile. Try again.")
+            raise Lost("Another session was settling this job", f"{session.name}: {staging} was changed meanwhile.")  # a try that was cut off, say
 
 
 class Staging:
@@ -401,20 +397,3 @@ def _fits(value: pa.Array, kind: pa.DataType) -> bool:
     except pa.ArrowException:
         return False
     return True
-
-
-def _probed(session: Session, probe: str) -> list[list[Any]]:
-    """In no order."""
-    rows = session.run(probe, limit=_PROBED + 1)
-    if len(rows) > _PROBED:
-        detail = f"{session.name}: the probe gives more than {_PROBED} rows. Let it sum up what changes with the rows."
-        raise ScoringError("The probe gives too many rows", detail)
-    return sorted(([_plain_value(value) for value in row] for row in rows), key=repr)
-
-
-def _plain_value(value: Any) -> Any:
-    if isinstance(value, bool | int | float | str | None):
-        return value
-    if isinstance(value, datetime.date | datetime.time):
-        return value.isoformat()
-    return value.hex() if isinstance(value, bytes) else str(value) if not isinstance(value, decimal.Decimal) else format(value, "f")

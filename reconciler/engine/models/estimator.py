@@ -5,14 +5,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import threadpoolctl
 
 from reconciler.engine.metadata import Metadata
 from reconciler.engine.models.estimator_columns import text_columns
+from reconciler.engine.models.estimator_trees import contributions
 from reconciler.engine.models.estimator_weights import weights
 from reconciler.engine.models.frame import typed
 from reconciler.engine.models.labels import order_of, unfit
 from reconciler.engine.models.model import Feature, Scores, linear_terms, matrix
+from reconciler.engine.models.one_thread import OneThread
 from reconciler.errors import ModelError, ScoringError
 
 _ROWS = 4096
@@ -27,17 +28,30 @@ class EstimatorModel:
         self.features = features
         self._has_names = has_names
         self._predict = predict
-        self._pools = threadpoolctl.ThreadpoolController()
+        self._one_thread = OneThread()
 
     def predict(self, rows: pa.RecordBatch) -> Scores:
+        return self._answer(self._predict, rows)
+
+    def _answer(self, call: Callable[[Any], Any], rows: pa.RecordBatch) -> Scores:
         try:
-            # One thread in here: the pipeline calls from as many as there are cores, and sums of floats cannot depend on the machine.
-            with self._pools.limit(limits=1):
-                return np.asarray(self._predict(typed(rows) if self._has_names else matrix(rows, np.float64)), np.float64)
+            with self._one_thread.held():
+                return np.asarray(call(typed(rows) if self._has_names else matrix(rows, np.float64)), np.float64)
         except ScoringError:
             raise
         except Exception as error:  # an estimator may raise what it likes
             raise failure(error) from error
+
+
+class TreesEstimatorModel(EstimatorModel):
+    """One whose own library says what each feature adds."""
+
+    def __init__(self, features: tuple[Feature, ...], has_names: bool, predict: Callable[[Any], Any], contributions: Callable[[Any], Scores]) -> None:
+        super().__init__(features, has_names, predict)
+        self._contributions = contributions
+
+    def contributions(self, rows: pa.RecordBatch) -> Scores:
+        return self._answer(self._contributions, rows)
 
 
 class LinearEstimatorModel(EstimatorModel):
@@ -76,6 +90,8 @@ def model_of(metadata: Metadata, estimator: Any) -> EstimatorModel:
     order = order_of(metadata, _labels(metadata, estimator.classes_)) if metadata.target_type in ("Binary", "Multiclass") else []
     if not texts and (found := weights(metadata.target_type, estimator, order)):
         return LinearEstimatorModel(features, has_names, call, *found)
+    if trees := contributions(metadata.target_type, estimator, order):
+        return TreesEstimatorModel(features, has_names, call, trees)
     return EstimatorModel(features, has_names, call)
 
 
@@ -113,7 +129,15 @@ def _regression(metadata: Metadata, estimator: Any) -> Callable[[Any], Any]:
 
 def _is_classifier(estimator: Any) -> bool:
     # CatBoost's regressor has classes too: none.
-    return getattr(estimator, "_estimator_type", None) == "classifier" or len(getattr(estimator, "classes_", ())) > 0
+    return _kind(estimator) == "classifier" or len(getattr(estimator, "classes_", ())) > 0
+
+
+def _kind(estimator: Any) -> str | None:
+    """`classifier`, `regressor`, `clusterer`, …, as scikit-learn has it; None for what does not say."""
+    try:
+        return str(estimator.__sklearn_tags__().estimator_type)
+    except Exception:  # before scikit-learn 1.6, of CatBoost, and of what is no estimator
+        return getattr(estimator, "_estimator_type", None)
 
 
 def _classification(metadata: Metadata, estimator: Any) -> Callable[[Any], Any]:
@@ -144,9 +168,13 @@ def _clustering(metadata: Metadata, estimator: Any) -> Callable[[Any], Any]:
     if hasattr(estimator, "predict_proba"):
         return lambda table: _of_width(metadata, np.asarray(estimator.predict_proba(table)), width)
     predict = _method(metadata, estimator, "predict")
+    if _kind(estimator) == "regressor":
+        raise unfit(metadata, "it is a regressor, but targetType is Clustering")
 
     def scores(table: Any) -> Any:
         found = np.asarray(predict(table))
+        if found.ndim != 1 or found.dtype.kind not in "iu":
+            raise unfit(metadata, "it gives something else than the number of a cluster")
         if len(found) and not 0 <= found.min() <= found.max() < width:
             raise unfit(metadata, f"it gave cluster {found.max()}, but classLabels lists {width} from 0 on")
         return np.eye(width)[found]

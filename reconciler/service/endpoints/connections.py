@@ -1,4 +1,7 @@
-"""`externalDataStores/` and `externalDataDrivers/`. The rule here: what was stored is shown as given, and what is in a database the database says."""
+"""`externalDataStores/` and `externalDataDrivers/`. The rule here: what was stored is shown without its secrets.
+
+What is in a database the database says.
+"""
 
 from typing import Any
 
@@ -103,7 +106,7 @@ def delete_driver(request: Request) -> Response:
 async def _reached(request: Request, question: str) -> dict[str, Any]:
     store = _stores(request).get(request.path_params["id"])
     service: Service = request.app.state.service
-    return await run_in_threadpool(reached, store.id, store.body["params"], await json_object(request), service.keyring, question)
+    return await run_in_threadpool(reached, store.id, await json_object(request), service.keyring, question)
 
 
 def _list(request: Request, connections: Connections, parsers: Any, shown: Any) -> Response:

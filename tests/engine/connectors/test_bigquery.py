@@ -374,7 +374,7 @@ def test_a_probe_tells_what_the_table_cannot(client: google.Client, dataset: str
     assert look(probed) == {"probe": [[1, 1, "2026-10-01"]]}
     client.query_and_wait(f"UPDATE {dataset}.customers SET a = 5 WHERE TRUE")
     assert look(probed) == {"probe": [[1, 5, "2026-10-01"]]}
-    with pytest.raises(ScoringError, match="The probe has too many rows"):
+    with pytest.raises(ScoringError, match="The probe gives too many rows"):
         look(intake("customers", probe="SELECT * FROM UNNEST(GENERATE_ARRAY(1, 1001))"))
     with pytest.raises(ScoringError) as caught:
         look(intake("customers", probe="SELECT nope FROM customers"))

@@ -88,6 +88,13 @@ def test_a_key_that_is_not_whole_is_refused(cloud: Cloud, private_key: str, brok
         assert "not the JSON of a service account's key" in told(caught.value, private_key, "hush")
 
 
+@pytest.mark.parametrize("given", ["[1]", '"hush"', "7", "null", 7])
+def test_a_key_that_is_no_object_is_refused(cloud: Cloud, given: Any) -> None:
+    with pytest.raises(ScoringError) as caught:
+        look(cloud.intake("in.csv", {"credentialType": "gcp", "gcpKey": given}))
+    assert "not the JSON of a service account's key" in told(caught.value, "hush")
+
+
 def test_a_credential_of_another_kind_is_named(cloud: Cloud) -> None:
     basic = {"credentialType": "basic", "user": "me", "password": "hush"}
     with pytest.raises(ScoringError) as caught:

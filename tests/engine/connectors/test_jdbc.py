@@ -236,6 +236,14 @@ def test_a_probe_tells_one_content_from_another(database: Database) -> None:
     assert jdbc.look(place) == {"probe": [["9", "10", None]]}
 
 
+def test_a_probe_may_give_one_name_to_several_columns_and_rows_in_no_order(database: Database) -> None:
+    database.run("CREATE TABLE t AS SELECT i AS a, i + 10 AS b FROM generate_series(1, 3) i")
+    table = sql.Identifier(SCHEMA, "t").as_string(None)
+    assert jdbc.look(database.intake(table="t", probe=f"SELECT max(a), max(b), '100%' FROM {table} -- all of it")) == {"probe": [["3", "13", "100%"]]}
+    either = [jdbc.look(database.intake(table="t", probe=f"SELECT a FROM {table} ORDER BY a {order}")) for order in ("ASC", "DESC")]
+    assert either[0] == either[1] == {"probe": [["1"], ["2"], ["3"]]}
+
+
 @pytest.mark.parametrize(
     ("probe", "said"),
     [
@@ -437,6 +445,13 @@ def test_rows_with_the_same_key_are_refused(database: Database, key: str, bad: C
         write(place, rows(id=twice, p=[1.0, 2.0]))
     assert "2 rows of the output have id = 1" in bad(caught)
     assert (database.run("SELECT 1 FROM scores"), database.tables()) == ([], ["scores"])
+
+
+def test_a_name_that_postgresql_would_cut_is_refused_before_the_first_row(database: Database) -> None:
+    with pytest.raises(ScoringError, match="Names of columns are too long") as caught:
+        jdbc.open_output(database.output(table="new", statement_type="createTable"), rows(**{"p" * 63: [0.5], "ü" * 32: [1]}).schema)
+    assert "ü" * 32 in caught.value.detail and "p" * 63 not in caught.value.detail
+    assert database.tables() == []
 
 
 def test_a_key_that_is_null_matches_nothing(database: Database) -> None:

@@ -1,10 +1,9 @@
 """PostgreSQL when something goes wrong on the way: aborts, locks, sessions that are ended, lines that are cut. Nothing half-written is left."""
 
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +11,22 @@ import jdbc_scoring
 import psycopg
 import pyarrow as pa
 import pytest
+from servers.line import Line, lost_commit
 from servers.postgres import PASSWORD, USER, Postgres, postgres  # noqa: F401 - the fixture
-from servers.process import free_port
 
 from reconciler.engine.connectors import jdbc
 from reconciler.engine.dialect import Dialect
 from reconciler.engine.job import ScoringJob
 from reconciler.engine.pipeline import score
 from reconciler.engine.place import Place
-from reconciler.errors import Cancelled, ScoringError
+from reconciler.engine.settle import settle
+from reconciler.errors import Cancelled, Lost, ScoringError
 from reconciler.options import CsvSettings
 from reconciler.settings import JdbcIntake, JdbcOutput
 
 pytestmark = pytest.mark.xdist_group("jdbc")
 BATCH = pa.RecordBatch.from_pydict({"id": list(range(50_000)), "p": [0.5] * 50_000})
+MOVED = "SELECT 1 FROM scores LIMIT 1"
 STAGING = "reconciler_6166c01ee91fb6641ecd28bd"
 
 
@@ -84,47 +85,6 @@ def database(postgres: Postgres) -> Iterator[Database]:  # noqa: F811
     found = Database(postgres)
     yield found
     found.connection.close()
-
-
-class Line:
-    """A line to the server that can be cut: what comes from the client is shown to `hear`, which may cut it behind what it heard."""
-
-    def __init__(self, target: int, hear: Callable[["Line", bytes], None] = lambda line, sent: None) -> None:
-        self.port = free_port()
-        self._target = target
-        self._hear = hear
-        self._sockets: list[socket.socket] = []
-        self._server = socket.create_server(("127.0.0.1", self.port))
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def __enter__(self) -> "Line":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.close()
-        self.cut()
-
-    def cut(self) -> None:
-        for one in self._sockets:
-            with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-        self._sockets = []
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._server.accept()
-                server = socket.create_connection(("127.0.0.1", self._target))
-                self._sockets += [client, server]
-                threading.Thread(target=self._pass, args=(client, server, True), daemon=True).start()
-                threading.Thread(target=self._pass, args=(server, client, False), daemon=True).start()
-
-    def _pass(self, source: socket.socket, target: socket.socket, is_client: bool) -> None:
-        with suppress(OSError), source, target:
-            while data := source.recv(65536):
-                target.sendall(data)
-                if is_client:
-                    self._hear(self, data)
 
 
 def job(database: Database, model: Path, tmp_path: Path, query: str) -> ScoringJob:
@@ -219,7 +179,7 @@ def test_a_session_that_is_ended_while_it_settles_is_followed_by_another(databas
         output.write(BATCH)
         output.finish()
     with database.locked("scores"):
-        settling = threading.Thread(target=jdbc.settle, args=(place, BATCH.num_rows))
+        settling = threading.Thread(target=settle, args=(place, BATCH.num_rows))
         settling.start()
         database.terminate("INSERT INTO%")
     settling.join()
@@ -250,22 +210,35 @@ def test_a_line_that_is_cut_while_rows_are_staged_leaves_nothing(database: Datab
     assert database.left == (0, [])
 
 
-def test_an_answer_to_the_commit_that_never_comes_moves_no_row_twice(database: Database) -> None:
-    place = database.output()
-    with jdbc.open_output(place, BATCH.schema) as output:
+def staged(database: Database) -> None:
+    with jdbc.open_output(database.output(), BATCH.schema) as output:
         output.write(BATCH)
         output.finish()
-    heard: list[bytes] = []
 
-    def hear(line: Line, sent: bytes) -> None:
-        if b"COMMIT" in sent and not heard:
-            heard.append(sent)
-            database.until("SELECT 1 FROM scores LIMIT 1")
-            line.cut()
 
-    with Line(database.server.port, hear) as line:
-        jdbc.settle(database.output(line.port), BATCH.num_rows)
-    assert heard
+def test_an_answer_to_the_commit_that_never_comes_moves_no_row_twice(database: Database) -> None:
+    staged(database)
+    with Line(database.server.port, lost_commit(lambda: database.until(MOVED))) as line:
+        settle(database.output(line.port), BATCH.num_rows)
+        assert line.cuts == 1
+    assert database.left == (BATCH.num_rows, [])
+
+
+def test_a_job_that_is_aborted_while_nobody_knows_what_the_commit_did_says_so(database: Database) -> None:
+    staged(database)
+    with Line(database.server.port, lost_commit(lambda: database.until(MOVED), is_for_good=True)) as line, pytest.raises(Lost) as caught:
+        settle(database.output(line.port, lambda: line.is_down), BATCH.num_rows)
+    assert "Nobody knows whether the rows are in the output" in caught.value.detail
+    assert STAGING in caught.value.detail
+    assert database.left == (BATCH.num_rows, [STAGING])  # which is empty
+    settle(database.output(), BATCH.num_rows)
+    assert database.left == (BATCH.num_rows, [])
+
+
+def test_an_abort_after_the_commit_undoes_nothing(database: Database) -> None:
+    staged(database)
+    with database.server.connect() as watch:
+        settle(database.output(is_halted=lambda: bool(watch.execute("SELECT FROM trouble.scores LIMIT 1").fetchall())), BATCH.num_rows)
     assert database.left == (BATCH.num_rows, [])
 
 

@@ -1,6 +1,8 @@
 """What is S3's own. The rule here: a real server says no, and what it says is put into words."""
 
 import base64
+import socket
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -167,6 +169,21 @@ def test_aws_tells_the_region_of_a_bucket(status: int, header: str | None, regio
 
 def test_a_region_that_cannot_be_asked_for_is_left_to_the_next_request() -> None:
     assert bucket_region("lake", f"http://127.0.0.1:{free_port()}") == "us-east-1"
+
+
+def test_a_region_is_not_known_to_what_does_not_speak_http_nor_of_what_is_no_bucket() -> None:
+    with stranger(lambda asked: Answer(404)) as server:
+        assert bucket_region("my lake", server.url) == "us-east-1"
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=_greet, args=(listening,), daemon=True).start()
+        assert bucket_region("lake", f"http://127.0.0.1:{listening.getsockname()[1]}") == "us-east-1"
+
+
+def _greet(listening: socket.socket) -> None:
+    connection, _ = listening.accept()
+    with connection:
+        connection.recv(1000)
+        connection.sendall(b"220 mail ready\r\n")
 
 
 def test_an_endpoint_that_does_not_speak_s3_is_named(cloud: Cloud) -> None:

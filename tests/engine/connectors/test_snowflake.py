@@ -10,8 +10,10 @@ import pickle
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,11 @@ import pytest
 from servers.seaweed import seaweed  # noqa: F401
 from servers.snowflake import BUCKET, PASSPHRASE, Snowflake, snowflake  # noqa: F401
 from servers.wire import Cut, Wire
+from snowflake.connector.errors import IntegrityError, OperationalError, ProgrammingError
 
 from reconciler.engine.connectors import snowflake as room
 from reconciler.engine.connectors.snowflake_names import one_of
-from reconciler.engine.connectors.snowflake_session import address
+from reconciler.engine.connectors.snowflake_session import Session, address
 from reconciler.engine.connectors.snowflake_types import Stored, fit, typed
 from reconciler.engine.connectors.statements import Name
 from reconciler.engine.dialect import Dialect
@@ -223,6 +226,24 @@ def test_a_statement_does_to_the_table_what_it_is_called(
     assert_nothing_is_left(server)
 
 
+def test_files_may_lie_anywhere_on_the_disk_until_they_are_sent(server: Snowflake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "100% größer (new)"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    name = f"target_{next(NUMBERS)}"
+    room.settle(staged(server, name, None, SCORES, statement_type="insert", create_table_if_not_exists=True), 2)
+    assert server.run(f'SELECT COUNT(*) FROM "{name}"') == [(2,)]
+    assert list(folder.iterdir()) == []
+
+
+def test_a_new_table_has_the_types_of_the_output(server: Snowflake) -> None:
+    name = f"target_{next(NUMBERS)}"
+    given = {"t": pa.array([time(1, 2)], pa.time64("us")), "b": pa.array([b"x"]), "d": pa.array([date(2026, 1, 1)]), "n": pa.array([1], pa.int8())}
+    room.settle(staged(server, name, None, pa.RecordBatch.from_pydict(given), statement_type="createTable"), 1)
+    described = server.run(f"SELECT COLUMN_NAME, DATA_TYPE FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_NAME = '{name}'")
+    assert dict(described) == {"t": "TIME", "b": "BINARY", "d": "DATE", "n": "NUMBER"}
+
+
 def test_a_second_settle_finds_it_done(server: Snowflake) -> None:
     name = f"target_{next(NUMBERS)}"
     where = staged(server, name, None, SCORES, statement_type="insert", create_table_if_not_exists=True)
@@ -375,9 +396,17 @@ def test_what_a_table_holds_is_seen_to_change(server: Snowflake, rows: str) -> N
 def test_of_a_query_only_a_probe_knows(server: Snowflake, rows: str) -> None:
     assert look(place(server, query=f"SELECT * FROM {rows}")) is None
     asked = f"SELECT MAX(ID), COUNT(*) FROM {rows}"
-    assert look(Place(place(server, query="SELECT 1").settings, server.credential, {}, {"jdbcUrl": server.url}, probe=asked)) == {
-        "probe": [["3", "3"]]
-    }
+    assert look(Place(place(server, query="SELECT 1").settings, server.credential, {}, {"jdbcUrl": server.url}, probe=asked)) == {"probe": [[3, 3]]}
+
+
+def test_a_probe_may_give_one_name_to_several_columns_and_rows_in_no_order(server: Snowflake, rows: str) -> None:
+    def answer(probe: str) -> Any:
+        return look(dataclasses.replace(place(server, table=rows), probe=probe))
+
+    assert answer(f'SELECT MIN(ID) AS m, MAX(ID) AS M, NULL AS n, MAX("a") FROM {rows}') == {"probe": [[1, 3, None, 0.5]]}
+    assert answer(f"SELECT ID FROM {rows} ORDER BY ID") == answer(f"SELECT ID FROM {rows} ORDER BY ID DESC") == {"probe": [[1], [2], [3]]}
+    with pytest.raises(ScoringError, match="too many rows"):
+        answer("SELECT SEQ4() FROM TABLE(GENERATOR(ROWCOUNT => 1001))")
 
 
 def test_what_there_is_can_be_listed(server: Snowflake, rows: str) -> None:
@@ -433,6 +462,41 @@ def test_a_key_of_another_user_is_refused(server: Snowflake) -> None:
 
 
 # What is not there
+
+
+@pytest.mark.parametrize(
+    "store", [{"jdbcUrl": "jdbc:snowflake://h/?port=x"}, {"fields": [{"name": "host", "value": "h"}, {"name": "port", "value": "x"}]}]
+)
+def test_a_port_that_is_none_is_refused(store: dict[str, Any]) -> None:
+    with pytest.raises(ScoringError, match="The data store is not Snowflake"):
+        address(store)
+
+
+def test_only_what_is_secret_is_left_out_of_a_message(server: Snowflake) -> None:
+    with Session(place(server, table="t")) as session, pytest.raises(ScoringError) as caught:
+        session.asked("a basic question", lambda: raised(ProgrammingError(f"{server.user} said {server.password}")))
+    assert server.user in text_of(caught) and "basic" in text_of(caught) and server.password not in text_of(caught)
+
+
+def test_a_refusal_is_no_lost_line(server: Snowflake) -> None:
+    """As the connector raises it for a null in a column that takes none."""
+    with Session(place(server, table="t")) as session:
+        with pytest.raises(ScoringError, match="A value is missing"):
+            session.asked("INSERT", lambda: raised(IntegrityError("NULL result in a non-nullable column", errno=100072)))
+        assert session.rows("SELECT 1 AS N") == [{"N": 1}]
+
+
+def raised(error: Exception) -> None:
+    raise error
+
+
+def test_a_line_that_is_lost_leaves_no_thread_behind(server: Snowflake) -> None:
+    before = set(threading.enumerate())
+    with Session(place(server, table="t")) as session, pytest.raises(ScoringError, match="cannot be reached"):
+        session.asked("SELECT 1", lambda: raised(OperationalError("the line is gone")))
+    for thread in set(threading.enumerate()) - before:
+        thread.join(30)
+        assert not thread.is_alive(), thread.name
 
 
 def test_a_server_that_is_not_there_is_named_soon(server: Snowflake) -> None:

@@ -23,6 +23,7 @@ from servers.synapse import Synapse, store, synapse  # noqa: F401
 
 from reconciler.engine.connectors import synapse as room
 from reconciler.engine.connectors.external_source import Folder
+from reconciler.engine.connectors.sqlserver import Session
 from reconciler.engine.dialect import Dialect
 from reconciler.engine.job import ScoringJob, Tally
 from reconciler.engine.look import look
@@ -462,6 +463,7 @@ def test_a_server_tells_its_schemas_and_tables(direct: Bench) -> None:
 
 
 STORES = {
+    "url-with-an-instance": {"jdbcUrl": r"jdbc:sqlserver://127.0.0.1\first:PORT;databaseName=warehouse;trustServerCertificate=true"},
     "url": {"jdbcUrl": "jdbc:sqlserver://127.0.0.1:PORT;databaseName={warehouse};encrypt=true;trustServerCertificate=true;loginTimeout=30"},
     "fields": {
         "fields": [
@@ -483,10 +485,18 @@ def test_what_a_data_store_says_wrong_is_named_without_its_values(direct: Bench)
     for given, expected in (
         ({"jdbcUrl": "jdbc:sqlserver://h:1;password=s3cret;colour=blue"}, "colour"),
         ({"jdbcUrl": "jdbc:postgresql://u:s3cret@h/d"}, "jdbc:sqlserver://host"),
+        ({"jdbcUrl": r"jdbc:sqlserver://h\first;password=s3cret"}, "an instance and no port"),
         ({"fields": [{"id": "database", "name": "database", "value": "s3cret"}]}, "neither a jdbcUrl"),
     ):
         message = said(lambda given=given: room.ping(direct.intake(table="t", data_store=given)))
         assert expected in message and "s3cret" not in message and "blue" not in message
+
+
+@pytest.mark.parametrize("value", ["closed connections", "reset", "certificates", "permission to go"])
+def test_what_a_refusal_quotes_is_not_taken_for_its_reason(direct: Bench, value: str) -> None:
+    with Session(direct.intake(table="t")) as session, pytest.raises(ScoringError, match="The database refuses") as caught:
+        session.run(f"SELECT CAST(N'{value}' AS float)")
+    assert value in caught.value.detail and type(caught.value) is ScoringError
 
 
 def test_an_output_that_is_left_leaves_nothing(bench: Bench) -> None:
