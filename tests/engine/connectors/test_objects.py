@@ -84,7 +84,7 @@ def test_an_object_is_scored_as_a_file_is(cloud: Cloud, run: Run, expected: Call
     assert (tally.scored, tally.bytes_read, tally.bytes_written) == (2, len(ROWS), len(cloud.get(f"out/{key}")))
 
 
-COUNT = 200_000  # of rows that take a moment
+COUNT = 400_000  # of rows: long enough for a report in their middle
 LONG = b"a,b\n" + b"1.25,2.5\n" * COUNT
 
 
