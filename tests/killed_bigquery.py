@@ -1,8 +1,9 @@
-"""Jobs that are killed before one of their steps, and scored again. Run as a program: `killed_bigquery.py MODEL DATASET BUCKET KEY FOLDER [every]`.
+"""Jobs that are killed before one of their steps, and scored again. Run as a program: `killed_bigquery.py MODEL DATASET BUCKET KEY FOLDER`.
 
 A step is a request over HTTP or the renaming of our note, as Python's audit hooks tell of it. One job is left alone, and shows its steps; then there
-is a death before and after each of those that change something, or before every one. Each job is a process of its own. Prints, for each, the table
-that it wrote and the step before which it was killed.
+is a death before the first of each kind that changes something, and one after our note and after the load; with RECONCILER_KILL_ROUNDS, before every
+step.
+Each job is a process of its own. Prints, for each, the table that it wrote and the step before which it was killed.
 """
 
 import json
@@ -28,6 +29,7 @@ from reconciler.settings import BigQueryIntake, BigQueryOutput
 
 assert all((bigquery, lightgbm, lightgbm_model, scoring))  # imported before the first fork, which is once
 CHANGES = re.compile(r"POST /(bigquery|upload)|DELETE|rename")
+DONE = re.compile(r"POST /bigquery|rename")  # what must not be done twice, or be forgotten
 
 
 def watch(steps: Path, last: int) -> None:
@@ -71,18 +73,20 @@ def in_process(*acts: Callable[[], None]) -> int:
 
 def deaths(steps: Sequence[str]) -> list[int]:
     """Counted from 1."""
-    changing = {number for number, step in enumerate(steps, 1) if CHANGES.match(step)}
-    return sorted(changing | {number + 1 for number in changing if number < len(steps)})
+    changing = [(number, step) for number, step in enumerate(steps, 1) if CHANGES.match(step)]
+    first = {step: number for number, step in reversed(changing)}
+    last = {step: number for number, step in changing if DONE.match(step)}
+    return sorted({*first.values(), *(number + 1 for number in last.values())})
 
 
-def main(model: str, dataset: str, bucket: str, key: str, folder: str, *every: str) -> None:
+def main(model: str, dataset: str, bucket: str, key: str, folder: str) -> None:
     def job(name: str) -> Callable[[], None]:
         return partial(scored, model, dataset, bucket, key, name, Path(folder) / f"{name}.csv")
 
     log = Path(folder) / "steps"
     assert in_process(partial(watch, log, 0), job("left_alone")) == 0
     steps = log.read_text().splitlines()
-    for last in range(1, len(steps) + 1) if every else deaths(steps):
+    for last in range(1, len(steps) + 1) if "RECONCILER_KILL_ROUNDS" in os.environ else deaths(steps):
         name = f"killed_{last}"
         assert in_process(partial(watch, log, last), job(name)) == signal.SIGKILL
         assert in_process(job(name)) == 0

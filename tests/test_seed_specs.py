@@ -24,7 +24,7 @@ from servers.google_keys import Keys, running_keys
 from servers.postgres import postgres  # noqa: F401
 from servers.seaweed import seaweed  # noqa: F401
 from servers.snowflake import snowflake  # noqa: F401
-from servers.synapse import synapse  # noqa: F401
+from servers.synapse import Synapse, synapse  # noqa: F401
 from servers.web import web_server  # noqa: F401
 from systems import SYSTEMS, System, csv_rows, csv_text, other
 
@@ -310,7 +310,8 @@ def google_keys() -> Iterator[Keys]:
 
 
 @pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory, bigquery: BigQuery) -> Iterator[Program]:  # noqa: F811
+def program(tmp_path_factory: pytest.TempPathFactory, bigquery: BigQuery, synapse: Synapse) -> Iterator[Program]:  # noqa: F811
+    """It needs what Microsoft's driver needs, and Google's variables."""
     with serving(project(tmp_path_factory.mktemp("served")), **bigquery.variables) as running:
         yield running
 

@@ -28,10 +28,18 @@ def environment(name: str, *requirements: str, overrides: Sequence[str] = (), py
 
 def node_modules(name: str, *packages: str) -> Path:
     """A folder whose `node_modules/` has these packages, from npm's registry."""
+    assert shutil.which("npm"), "there is no npm here: apt-get install npm"
     return _made(name, [["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", "--prefix", ".", *packages]])
 
 
-def _made(name: str, commands: Sequence[Sequence[str]]) -> Path:
+def debian_files(name: str, package: str) -> Path:
+    """A folder with the files of a package of Debian's, unpacked from where apt has it, for a machine that has it not and may not install it."""
+    for program in ("apt-get", "dpkg"):
+        assert shutil.which(program), f"{package} is not here, nor is {program}, which would bring it"
+    return _made(name, [["apt-get", "download", package], ["sh", "-c", "dpkg -x *.deb ."]], f"Or install it: apt-get install {package}")
+
+
+def _made(name: str, commands: Sequence[Sequence[str]], advice: str = "") -> Path:
     digest = hashlib.sha256(repr(commands).encode()).hexdigest()[:12]
     folder = _CACHE / f"{name}-{digest}"
     whole = folder / "whole"
@@ -43,6 +51,6 @@ def _made(name: str, commands: Sequence[Sequence[str]]) -> Path:
             folder.mkdir()
             for command in commands:
                 done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-                assert done.returncode == 0, f"{' '.join(command)}:\n{done.stdout}{done.stderr}"
+                assert done.returncode == 0, f"{' '.join(command)}:\n{done.stdout}{done.stderr}{advice}"
             whole.touch()
     return folder

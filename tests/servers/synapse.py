@@ -1,6 +1,7 @@
 """A warehouse that Microsoft's own driver takes for SQL Server, and its storage account. The rule here: `warehouse` says what it is, and is not."""
 
-import ctypes.util
+import ctypes
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from servers.azurite import Azurite
+from servers.environment import debian_files
 from servers.process import free_port, is_listening, running
 
 _DATABASE, _USER = "warehouse", "loader"
@@ -70,9 +72,19 @@ def store(port: int, database: str = _DATABASE) -> dict[str, str]:
     return {"jdbcUrl": f"jdbc:sqlserver://127.0.0.1:{port};database={database};encrypt=true;trustServerCertificate=true"}
 
 
+def load_ltdl() -> None:
+    """Microsoft's driver needs it, and does not bring it. A process finds what it has loaded by its name; its children look where they are told."""
+    try:
+        ctypes.CDLL("libltdl.so.7")
+    except OSError:
+        (library,) = debian_files("libltdl7", "libltdl7").glob("usr/lib/*/libltdl.so.7")
+        ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
+        os.environ["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, [str(library.parent), os.environ.get("LD_LIBRARY_PATH")]))
+
+
 @contextmanager
 def running_synapse(azurite: Azurite, folder: Path) -> Iterator[Synapse]:
-    assert ctypes.util.find_library("ltdl"), "Microsoft's driver needs it: apt-get install libltdl7"
+    load_ltdl()
     port = free_port()
     account = f"{azurite.account}={azurite.url}"
     command = [sys.executable, Path(__file__).with_name("tds.py"), str(port), _DATABASE, _USER, _PASSWORD, account]

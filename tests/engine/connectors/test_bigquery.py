@@ -601,7 +601,7 @@ def test_a_job_killed_at_any_step_leaves_no_duplicate_row(
     regression: Path,
     tmp_path: Path,
 ) -> None:
-    """Before and after each that changes something: the extract, the upload, our note, the load, the end. It is then scored again."""
+    """Of those that change something: the extract, the upload, our note, the load, the end. It is then scored again."""
     made("id INT64, a FLOAT64, b FLOAT64", "(1, 1, 2)", "(2, 3, 4)")
     key = tmp_path / "key.json"
     key.write_text(json.dumps(credential))

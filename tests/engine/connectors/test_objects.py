@@ -84,7 +84,8 @@ def test_an_object_is_scored_as_a_file_is(cloud: Cloud, run: Run, expected: Call
     assert (tally.scored, tally.bytes_read, tally.bytes_written) == (2, len(ROWS), len(cloud.get(f"out/{key}")))
 
 
-LONG = b"a,b\n" + b"1.25,2.5\n" * 400_000
+COUNT = 400_000  # of rows: long enough for a report in their middle
+LONG = b"a,b\n" + b"1.25,2.5\n" * COUNT
 
 
 def text_of(caught: pytest.ExceptionInfo[ScoringError]) -> str:
@@ -394,7 +395,7 @@ def test_an_aborted_job_leaves_what_was_there(cloud: Cloud, regression: Path, tm
     assert cloud.get("out.csv") == b"of an earlier run"
 
 
-KILLED = """
+KILLED = f"""
 import os, pickle, signal, sys
 from pathlib import Path
 from reconciler.engine.job import ScoringJob
@@ -402,7 +403,7 @@ from reconciler.engine.pipeline import score
 from reconciler.options import Options
 
 def report(progress):
-    if 0 < progress.rows < 400_000:
+    if 0 < progress.rows < {COUNT}:
         os.kill(os.getpid(), signal.SIGKILL)
 
 folder, intake, output, rejects = pickle.loads(sys.stdin.buffer.read())
@@ -422,9 +423,9 @@ def test_a_killed_job_leaves_what_was_there_and_can_be_scored_again(
     killed = subprocess.run([sys.executable, "-c", KILLED], input=given, capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     assert cloud.get(earlier) == b"of an earlier run" and cloud.listed() == ["in.csv", earlier]
-    assert run(cloud.intake("in.csv"), output, passthrough_columns_set="all").scored == 400_000
+    assert run(cloud.intake("in.csv"), output, passthrough_columns_set="all").scored == COUNT
     if is_folder:
-        assert pq.read_table(io.BytesIO(cloud.get(earlier))).num_rows == 400_000
+        assert pq.read_table(io.BytesIO(cloud.get(earlier))).num_rows == COUNT
     else:
         assert cloud.get(earlier) == expected(LONG, passthrough_columns_set="all")
 
@@ -432,7 +433,7 @@ def test_a_killed_job_leaves_what_was_there_and_can_be_scored_again(
 def test_a_connection_that_is_cut_once_in_the_middle_costs_no_row(cloud: Cloud, run: Run, expected: Callable[..., bytes]) -> None:
     cloud.put("in.csv", LONG)
     with Wire(cloud.server, Cut("down", len(LONG) // 2, is_once=True)) as wire:
-        assert run(cloud.through(wire).intake("in.csv"), cloud.output("out.csv")).scored == 400_000
+        assert run(cloud.through(wire).intake("in.csv"), cloud.output("out.csv")).scored == COUNT
         assert wire.is_cut.is_set()
     assert cloud.get("out.csv") == expected(LONG)
 
