@@ -22,6 +22,8 @@ from reconciler.engine.job import ScoringJob
 from reconciler.engine.pipeline import score
 from reconciler.options import Options
 
+# Trained on one thread: several wait for each other for minutes where others compute.
+PARAMETERS = {"objective": "binary", "verbosity": -1, "num_threads": 1}
 METADATA = "name: bench\ntype: inference\ntargetType: binary\ninferenceModel: {targetName: y, positiveClassLabel: '1', negativeClassLabel: '0'}\n"
 
 
@@ -90,7 +92,7 @@ def beside_bad(folder: Path) -> None:
 def make_model(folder: Path, values: NDArray[np.float64], trees: int) -> lightgbm.Booster:
     target = values[:, 0] * values[:, 1] + values[:, 2] > 0
     names = [f"x{index}" for index in range(values.shape[1])]
-    booster = lightgbm.train({"objective": "binary", "verbosity": -1}, lightgbm.Dataset(values, target, feature_name=names), trees)
+    booster = lightgbm.train(PARAMETERS, lightgbm.Dataset(values, target, feature_name=names), trees)
     booster.save_model(folder / "model.txt")
     (folder / "model-metadata.yaml").write_text(METADATA)
     return booster
