@@ -6,6 +6,7 @@ Nothing here is imported where no intake is a place of another system.
 import json
 import time
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
@@ -14,10 +15,11 @@ from reconciler.diagnostic import Diagnostic
 from reconciler.engine.connectors.rooms import ROOMS, is_installed
 from reconciler.engine.look import look
 from reconciler.engine.packages import install
-from reconciler.engine.place import intake_place, output_place
+from reconciler.engine.place import Place, intake_place, output_place
 from reconciler.errors import ScoringError
 from reconciler.fingerprint import canonical_json, value_digest
 from reconciler.plan.remote import Look
+from reconciler.templates import Times, filled, filled_query
 from reconciler.vault import Vault
 
 _AT_ONCE = 8
@@ -73,13 +75,20 @@ def unopened(output: Mapping[str, Any], vault: Vault) -> Diagnostic | None:
 def _look(place: str, vault: Vault) -> Look:
     told = json.loads(place)
     try:
-        facts = look(intake_place(told["settings"], vault, probe=told["probe"]))
+        facts = look(_filled(told, vault))
     except ScoringError as error:
         return Look(problem=Diagnostic(error.summary, error.detail))
     except Exception as error:  # a library's own: its words may hold what it was given
         detail = f"Looking at {_name(told['settings'])} failed with {type(error).__name__}."
         return Look(problem=Diagnostic("The intake cannot be looked at", detail))
     return Look() if facts is None else Look(value_digest(facts), _few(facts))
+
+
+def _filled(told: Mapping[str, Any], vault: Vault) -> Place:
+    """The place as a job would find it that was made now."""
+    now = Times(datetime.now(UTC))
+    probe = told["probe"] and filled_query(told["probe"], now)
+    return intake_place(filled("intakeSettings", told["settings"], now), vault, probe=probe)
 
 
 def _few(facts: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -6,7 +6,7 @@
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,10 +43,19 @@ class Vault:
 
     def opened(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The settings of one place, or a whole job, with what the references in them stand for."""
-        try:
-            return confidential.visited(settings, self._at)
-        except _Missing as missing:
-            raise ScoringError("A secret of the job is not there", f'In the workspace "{self.workspace}", {missing}') from None
+        missing: list[str] = []
+
+        def filled(path: tuple[str, ...], text: str) -> str:
+            try:
+                return self._filled(text)
+            except _Missing as why:
+                missing.append(f"its {'.'.join(map(_as_written, path))} {why}")
+                return text
+
+        found = confidential.visited(settings, filled)
+        if missing:
+            raise ScoringError("A secret of the job is not there", f'In the workspace "{self.workspace}", {" Also ".join(missing)}')
+        return found
 
     def _opened(self, section: str, id: str) -> dict[str, Any]:
         word = _WORDS[section]
@@ -78,12 +87,6 @@ class Vault:
             case _:
                 return value
         return _object(text) if name in _JSON else text
-
-    def _at(self, path: Sequence[str], text: str) -> str:
-        try:
-            return self._filled(text)
-        except _Missing as why:
-            raise _Missing(f"its {'.'.join(map(_as_written, path))} {why}") from None
 
     def _filled(self, text: str) -> str:
         return REFERENCE.sub(lambda match: self._variable(match[1]), text)

@@ -23,6 +23,7 @@ GROUND = {
     "options",
     "project",
     "settings",
+    "templates",
     "version",
 }
 GROUND_ORDER = {("errors", "diagnostic"), ("digests", "fingerprint"), ("settings", "options"), ("credential", "options")}

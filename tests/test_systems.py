@@ -371,6 +371,21 @@ def test_probe_that_fails_is_told_where_the_spec_names_the_job(
     assert "on specs/jobs.yaml line" in said.err
 
 
+def test_times_in_a_query_and_its_probe_are_filled_in_when_they_are_looked_at(
+    request: pytest.FixtureRequest, root: Path, write: Write, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crm = SYSTEMS["postgresql"](request, f"house-{next(NUMBERS)}")
+    tell(crm, monkeypatch)
+    intake = crm.make("wines.csv", WINES)["intake"]
+    rows = f'FROM "{intake["schema"]}".wines WHERE now() > '
+    intake = {key: value for key, value in intake.items() if key not in ("table", "schema")}
+    intake |= {"query": f"SELECT * {rows} CAST({{{{ last_completed_run_time }}}} AS timestamp)"}
+    write(crm.openers, a={"intake": intake, "output": to("a.csv"), "probe": f"SELECT count(*) {rows} '{{{{ last_completed_run_time }}}}'"})
+    apply(reconciler)
+    assert len(csv_rows((root / "out/a.csv").read_text())) == len(WINES)
+    assert is_up_to_date(reconciler)
+
+
 def test_killed_after_a_step_every_row_is_in_the_table_once(
     request: pytest.FixtureRequest, root: Path, write: Write, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,13 +10,14 @@ from typing import Any
 
 from pydantic.alias_generators import to_camel
 
+from reconciler import templates
 from reconciler.api import schema
 from reconciler.api.schema import JobSpec, Problem
 from reconciler.engine.capability import model_refusals
 from reconciler.engine.connectors.rooms import ROOMS
 from reconciler.engine.place import Keys
 from reconciler.errors import ModelError
-from reconciler.service import systems, templates
+from reconciler.service import systems
 from reconciler.service.datasets import Datasets, Version
 from reconciler.service.job import Job
 from reconciler.service.places import is_one_object

@@ -16,7 +16,7 @@ from reconciler.service import moment
 from reconciler.service.identity import shown_user
 from reconciler.service.refusal import invalid
 from reconciler.service.schedule import Schedule, next_run
-from reconciler.service.templates import Times
+from reconciler.templates import Times
 
 Accept = Callable[[dict[str, Any]], dict[str, Any]]  # a job's body in, the spec with its defaults out; raises Refusal
 OWN = ("name", "enabled", "schedule")

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from reconciler.service import moment
 from reconciler.service.status import Status
-from reconciler.service.templates import Times
+from reconciler.templates import Times
 
 # The API's own forms of a log line, and ours for what it does not document.
 LINES = {

@@ -9,13 +9,13 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from reconciler import templates
 from reconciler.confidential import redacted
 from reconciler.engine.connectors.rooms import takes_rows
 from reconciler.engine.job import ScoringJob
 from reconciler.engine.packages import engine_packages
 from reconciler.engine.place import Keys, Place, intake_place, output_place
 from reconciler.fingerprint import value_digest
-from reconciler.service import templates
 from reconciler.service.files import Files
 from reconciler.service.job import Job
 from reconciler.service.keyring import without_secrets

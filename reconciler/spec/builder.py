@@ -4,13 +4,14 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
 
 from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 
-from reconciler import options
+from reconciler import options, templates
 from reconciler.credential import FITTING, URLS
 from reconciler.options import Options, Strict
 from reconciler.spec import model
@@ -24,6 +25,7 @@ from reconciler.spec.model import PATH, TARGETS
 from reconciler.spec.problem import Problems, Spot, did_you_mean
 from reconciler.spec.secret import check_secrets, sheltered
 from reconciler.spec.wording import sentence_of, shown, wrongs
+from reconciler.templates import Times
 
 # For options and the deployment that they are for, a model's folder: the field and the sentence of each that cannot be served.
 Refusals = Callable[[Options, str], Iterator[tuple[str, str]]]
@@ -87,6 +89,7 @@ class Builder:
         output_file = output.wire["path"] if output.wire["type"] == "localFile" else None
         self._outputs[address] = output.wire.get("url") if output_file is None else output_file
         self._check_fingerprint(job, body, intake.wire["type"], address)
+        self._check_templates(job, body, intake.wire, output.wire, address)
         return Instance(
             address=address,
             deployment=body.deployment,
@@ -119,6 +122,17 @@ class Builder:
             needless = "probe", "intake_version says which version of its rows an intake has, so nothing is looked at. Keep one of the two."
         if needless:
             self._problems.add(job.spot_of(needless[0]), "Needless key", needless[1], is_key=True, address=address)
+
+    def _check_templates(self, job: Job, body: _Body, intake: dict[str, Any], output: dict[str, Any], address: str) -> None:
+        """That the embedded service has a time for each template, which is no part of a definition with a schedule."""
+        if self._workspace.endpoint is not None or not ("query" in intake or "table" in output or body.probe):
+            return
+        now = Times(datetime.now(UTC))
+        for (side, field), sentence in templates.problems({"intakeSettings": intake, "outputSettings": output}, now):
+            spot = job.spot_of("intake_settings" if side == "intakeSettings" else "output_settings") / field
+            self._problems.add(spot, "Invalid template", f"{sentence[0].upper()}{sentence[1:]}.", address=address)
+        for _, sentence in templates.problems({"intakeSettings": {"query": body.probe}}, now):
+            self._problems.add(job.spot_of("probe"), "Invalid template", f"{sentence[0].upper()}{sentence[1:]}.", address=address)
 
     def _body(self, job: Job, raw: dict[str, Any], each: Each | None, address: str) -> _Body | None:
         uses: set[str] = set()

@@ -9,6 +9,7 @@ engine: it is their rate that is compared. DataRobot's `drum` and `shap` are ins
 import argparse
 import csv
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -108,6 +109,8 @@ def main() -> None:
     sizes = {"all": args.rows, "tenth": args.rows // 10, "peers": peer_rows, "explained": args.explained, "few": FEW}
     if min(sizes.values()) < FEW or min(sizes["peers"], sizes["explained"]) == FEW:
         parser.error(f"too few rows: each part of them needs more than {FEW:,}")
+    # As Ctrl-C does: what runs is ended, and the folder removed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     began = time.perf_counter()
     drum, shap = environments()
     with tempfile.TemporaryDirectory() as temporary:
@@ -206,7 +209,12 @@ def run(command: Sequence[str | Path]) -> Usage:
     with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as wrong:
         begin = time.perf_counter()
         process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=said, stderr=wrong)
-        _, status, usage = os.wait4(process.pid, 0)
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
         wall = time.perf_counter() - begin
         process.returncode = os.waitstatus_to_exitcode(status)
         for file in (said, wrong):

@@ -1,8 +1,8 @@
 """How fast the pipeline scores, beside the bare library and Arrow's bare reader on the same rows in the same run. The rule here: ratios, no limits.
 
-python tests/benchmarks/bench_scoring.py [--rows 300000] [--columns 20] [--trees 100] [--encoding shift_jis]
+python tests/benchmarks/bench_scoring.py [--rows 300000] [--columns 20] [--trees 100] [--encoding shift_jis] [--bad]
 
-With an encoding, the same rows are scored once more, with Japanese ids, in that encoding and in UTF-8. With --bad, once more with bad rows: 1 in 100.
+With --encoding, the same rows are scored once more, with Japanese ids, in that encoding and in UTF-8. With --bad, once more with bad rows: 1 in 100.
 """
 
 import argparse
@@ -69,8 +69,8 @@ def compare(folder: Path, encoding: str) -> None:
     text = head + "\n" + "".join(f"表ソ{row}\n" for row in rows.splitlines())
     timings = []
     for codec in ("utf-8", encoding):
-        (folder / "in.csv").write_bytes(text.encode(codec))
-        job = ScoringJob(folder, folder / "in.csv", folder / "out.csv", Options(passthrough_columns=["id"], csv_settings={"encoding": codec}))
+        (folder / "encoded.csv").write_bytes(text.encode(codec))
+        job = ScoringJob(folder, folder / "encoded.csv", folder / "out.csv", Options(passthrough_columns=["id"], csv_settings={"encoding": codec}))
         timings.append(timed(codec, lambda job=job: score(job, report=lambda progress: None, is_cancelled=lambda: False)))
     wall, cpu = timings[1].wall / timings[0].wall, timings[1].cpu / timings[0].cpu
     print(f"{encoding + ' / utf-8':26}{wall:6.2f} x wall {cpu:6.2f} x CPU")
@@ -81,8 +81,8 @@ def beside_bad(folder: Path) -> None:
     lines = rows.splitlines()
     timings = []
     for text in (rows, "".join(f"{row}x\n" if number % 100 == 0 else f"{row}\n" for number, row in enumerate(lines))):
-        (folder / "in.csv").write_text(f"{head}\n{text}", encoding="latin-1")
-        job = ScoringJob(folder, folder / "in.csv", folder / "out.csv", Options(passthrough_columns=["id"]))
+        (folder / "bad.csv").write_text(f"{head}\n{text}", encoding="latin-1")
+        job = ScoringJob(folder, folder / "bad.csv", folder / "out.csv", Options(passthrough_columns=["id"]))
         timings.append(timed("", lambda job=job: score(job, report=lambda progress: None, is_cancelled=lambda: False)))
     print(f"1 bad row in 100 / none   {timings[1].wall / timings[0].wall:6.2f} x wall {timings[1].cpu / timings[0].cpu:6.2f} x CPU")
 

@@ -1,13 +1,15 @@
 """How fast rows come from a system and go to it, beside its client library's bare transfer in the same run. The rule here: ratios, no limits.
 
-python tests/benchmarks/bench_systems.py [--rows 1000000] [--columns 20] [--systems s3 azure gcp]
+python tests/benchmarks/bench_systems.py [--rows 1000000] [--columns 20] [--systems s3 postgresql]
 
 Each measurement is a process of its own, so that its memory is its own: it is taken with a fifth of the rows as well, and should not differ.
-`in` reads every value of a table as the engine does; `out` writes it from Arrow. A new system is one entry of SYSTEMS.
+`in` reads every value of a table as the engine does; `out` writes it from Arrow, or from a CSV file where the library alone takes one. A new system
+is one entry of SYSTEMS. Servers that are emulators (all but PostgreSQL, S3 and the web server) are slow: a ratio near 1 says no more than that.
 """
 
 import argparse
 import contextlib
+import os
 import pickle
 import re
 import subprocess
@@ -15,21 +17,28 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import bare
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 from servers.azurite import running_azurite
+from servers.bigquery import running_bigquery
 from servers.clouds import Cloud, azure_cloud, gcp_cloud, s3_cloud
 from servers.gcs import running_gcs
+from servers.postgres import PASSWORD, USER, postgres_server
 from servers.seaweed import running_seaweed
+from servers.snowflake import running_snowflake
+from servers.synapse import running_synapse
+from servers.web import page, running_web, status
 
 from reconciler.engine.connectors.connector import connector
 from reconciler.engine.connectors.rooms import takes_rows
@@ -37,9 +46,10 @@ from reconciler.engine.dialect import Dialect
 from reconciler.engine.output import CsvForm
 from reconciler.engine.place import Place
 from reconciler.options import CsvSettings
+from reconciler.settings import INTAKES, OUTPUTS, BigQueryIntake, BigQueryOutput, HttpIntake, HttpOutput
 
 DIALECT = Dialect.of(CsvSettings())
-KEY, RESULT = "in.csv", "out.csv"
+JOB = "65f0c0ffee65f0c0ffee65f0"
 
 
 @dataclass(frozen=True)
@@ -61,52 +71,114 @@ class Measured(NamedTuple):
     peak_mb: float
 
 
-def bare_obstore_read(store: Any) -> int:
-    import obstore
-
-    return sum(len(block) for block in obstore.get(store, KEY).stream(2 << 20))
-
-
-def bare_obstore_write(store: Any, path: Path) -> None:
-    import obstore
-
-    obstore.put(store, RESULT, path, chunk_size=16 << 20, max_concurrency=2)
-
-
-def bare_google_read(server: Any, bucket: str) -> int:
-    with server.client().bucket(bucket).blob(KEY).open("rb", chunk_size=8 << 20, raw_download=True) as file:
-        return sum(len(block) for block in iter(partial(file.read, 2 << 20), b""))
-
-
-def bare_google_write(server: Any, bucket: str, path: Path) -> None:
-    server.client().bucket(bucket).blob(RESULT, chunk_size=16 << 20).upload_from_filename(path)
-
-
 @contextmanager
 def obstore_bench(running: Callable[[Path], AbstractContextManager[Any]], make: Callable[[Any, str], Cloud]) -> Iterator[Bench]:
     with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as server:
         cloud = make(server, "bench")
         store = server.store("bench")
-        fill = partial(_put, cloud)
-        yield Bench(cloud.intake(KEY), cloud.output(RESULT), fill, partial(bare_obstore_read, store), partial(bare_obstore_write, store))
+        yield _of_cloud(cloud, partial(bare.obstore_read, store), partial(bare.obstore_write, store))
 
 
 @contextmanager
 def google_bench() -> Iterator[Bench]:
     with tempfile.TemporaryDirectory() as folder, running_gcs(Path(folder)) as server:
         cloud = gcp_cloud(server, "bench")
-        bare = partial(bare_google_read, server, "bench"), partial(bare_google_write, server, "bench")
-        yield Bench(cloud.intake(KEY), cloud.output(RESULT), partial(_put, cloud), *bare)
+        yield _of_cloud(cloud, partial(bare.google_read, server, "bench"), partial(bare.google_write, server, "bench"))
 
 
-def _put(cloud: Cloud, path: Path) -> None:
-    cloud.put(KEY, path.read_bytes())
+def _of_cloud(cloud: Cloud, read: Callable[[], object], write: Callable[[Path], object]) -> Bench:
+    return Bench(cloud.intake(bare.KEY), cloud.output(bare.RESULT), lambda path: cloud.put(bare.KEY, path.read_bytes()), read, write)
+
+
+@contextmanager
+def http_bench() -> Iterator[Bench]:
+    with running_web() as web:
+        source, target = f"{web.url}/{bare.KEY}", web.serve(f"/{bare.RESULT}", status(201))
+
+        def fill(path: Path) -> None:
+            web.seen.clear()  # what was sent before
+            web.serve(f"/{bare.KEY}", page(path.read_bytes(), ETag=f'"{path.name}"'))
+
+        intake, output = HttpIntake(type="http", url=source), HttpOutput(type="http", url=target, method="PUT")
+        yield Bench(Place(intake), Place(output, job=JOB), fill, partial(bare.http_read, source), partial(bare.http_write, target))
+
+
+@contextmanager
+def postgres_bench() -> Iterator[Bench]:
+    with postgres_server() as server:
+        uri = f"postgresql://{quote(USER)}:{quote(PASSWORD, safe='')}@127.0.0.1:{server.port}/{server.database}"
+
+        def fill(path: Path) -> None:
+            with server.connect() as connection:
+                connection.execute(f'DROP TABLE IF EXISTS "{bare.SCORED}"')
+            bare.postgres_write(uri, path, bare.TABLE)
+
+        opened = {"credential": {"credentialType": "basic", "user": USER, "password": PASSWORD}, "data_store": {"jdbcUrl": server.url()}}
+        yield _of_tables("jdbc", opened, fill, partial(bare.postgres_read, uri), partial(bare.postgres_write, uri))
+
+
+@contextmanager
+def snowflake_bench() -> Iterator[Bench]:
+    with tempfile.TemporaryDirectory() as folder, running_seaweed(Path(folder)) as lake, running_snowflake(Path(folder), lake) as server:
+
+        def fill(path: Path) -> None:
+            server.run(f'DROP TABLE IF EXISTS "{bare.SCORED}"')  # as it is written, so in lower case
+            bare.snowflake_write(server, path, bare.TABLE)
+
+        opened = {"credential": server.credential, "data_store": {"jdbcUrl": server.url}}
+        yield _of_tables("snowflake", opened, fill, partial(bare.snowflake_read, server), partial(bare.snowflake_write, server))
+
+
+@contextmanager
+def synapse_bench() -> Iterator[Bench]:
+    with tempfile.TemporaryDirectory() as folder, running_azurite(Path(folder)) as blobs, running_synapse(blobs, Path(folder)) as server:
+
+        def fill(path: Path) -> None:
+            server.run(f"IF OBJECT_ID(N'[{bare.SCORED}]') IS NOT NULL DROP TABLE [{bare.SCORED}]")
+            bare.synapse_write(server, path, bare.TABLE)
+
+        opened = {"credential": server.credential, "data_store": server.data_store}
+        yield _of_tables("synapse", opened, fill, partial(bare.synapse_read, server), partial(bare.synapse_write, server))
+
+
+def _of_tables(
+    type: str, opened: dict[str, Any], fill: Callable[[Path], object], read: Callable[[], object], write: Callable[[Path], object]
+) -> Bench:
+    intake = INTAKES[type].model_validate({"type": type, "dataStoreId": "d", "table": bare.TABLE})
+    target = {"type": type, "dataStoreId": "d", "table": bare.SCORED, "statementType": "insert", "createTableIfNotExists": True}
+    return Bench(Place(intake, **opened), Place(OUTPUTS[type].model_validate(target), job=JOB, **opened), fill, read, write)
+
+
+@contextmanager
+def bigquery_bench() -> Iterator[Bench]:
+    """In through the Storage API, out through a bucket."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        server = stack.enter_context(running_bigquery(folder, stack.enter_context(running_gcs(folder))))
+        os.environ.update(server.variables)
+        client = server.client()
+        client.create_dataset("bench")
+        server.gcs.bucket("bench")
+
+        def fill(path: Path) -> None:
+            client.delete_table(f"bench.{bare.SCORED}", not_found_ok=True)
+            bare.bigquery_write(server, "bench", "bench", path, bare.TABLE)
+
+        intake = BigQueryIntake(type="bigquery", dataset="bench", table=bare.TABLE)
+        output = BigQueryOutput(type="bigquery", dataset="bench", table=bare.SCORED, bucket="bench")
+        read, write = partial(bare.bigquery_read, server, "bench"), partial(bare.bigquery_write, server, "bench", "bench")
+        yield Bench(Place(intake, job=JOB), Place(output, job=JOB), fill, read, write)
 
 
 SYSTEMS: Mapping[str, Callable[[], AbstractContextManager[Bench]]] = {
     "s3": partial(obstore_bench, running_seaweed, s3_cloud),
     "azure": partial(obstore_bench, running_azurite, azure_cloud),
     "gcp": google_bench,
+    "http": http_bench,
+    "postgresql": postgres_bench,
+    "snowflake": snowflake_bench,
+    "synapse": synapse_bench,
+    "bigquery": bigquery_bench,
 }
 
 
@@ -125,11 +197,12 @@ def main() -> None:
 
 
 def measure(bench: Bench, path: Path) -> dict[str, Measured]:
+    """Each size is another job's: what a job has written under its id is not written twice."""
     bench.fill(path)
     works = {
         "in": partial(read, bench.intake),
         "in, bare": bench.bare_read,
-        "out": partial(write, bench.output, path),
+        "out": partial(write, replace(bench.output, job=f"{bench.output.job}_{path.stem}"), path),
         "out, bare": partial(bench.bare_write, path),
     }
     return {what: in_a_process(work) for what, work in works.items()}
@@ -139,9 +212,9 @@ def show(name: str, rows: int, measured: Mapping[int, Mapping[str, Measured]]) -
     few, all_rows = measured[rows // 5], measured[rows]
     for what, (seconds, peak) in all_rows.items():
         memory = f"{few[what].peak_mb:6.0f} MB with a fifth, {peak:6.0f} MB with all"
-        print(f"{name:10}{what:10}{seconds:8.2f} s {rows / seconds:12,.0f} rows/s {memory}")
+        print(f"{name:12}{what:10}{seconds:8.2f} s {rows / seconds:12,.0f} rows/s {memory}")
     for what in ("in", "out"):
-        print(f"{name:10}{what} / bare {all_rows[what].seconds / all_rows[f'{what}, bare'].seconds:6.2f} x wall")
+        print(f"{name:12}{what} / bare {all_rows[what].seconds / all_rows[f'{what}, bare'].seconds:6.2f} x wall")
 
 
 def read(place: Place) -> int:

@@ -41,8 +41,7 @@ class Line:
 
     def _end(self) -> None:
         for one in self._sockets:
-            with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
+            _shut(one)
         self._sockets = []
         self.is_mute = False
 
@@ -59,16 +58,25 @@ class Line:
                 threading.Thread(target=self._pass, args=(server, client, False), daemon=True).start()
 
     def _pass(self, source: socket.socket, target: socket.socket, is_client: bool) -> None:
-        with suppress(OSError), source, target:
-            while data := source.recv(65536):
-                then = self._hear(self, data) if is_client else None
-                if not is_client and not self.cuts and self._is_enough():
-                    self.cut()
-                    return
-                if is_client or not self.is_mute:
-                    target.sendall(data)
-                if then:
-                    then()
+        with source:
+            with suppress(OSError):
+                while data := source.recv(65536):
+                    then = self._hear(self, data) if is_client else None
+                    if not is_client and not self.cuts and self._is_enough():
+                        self.cut()
+                        break
+                    if is_client or not self.is_mute:
+                        target.sendall(data)
+                    if then:
+                        then()
+            # Not closed: the other thread may be reading it, and it would stay open for as long as that waits.
+            _shut(source)
+            _shut(target)
+
+
+def _shut(one: socket.socket) -> None:
+    with suppress(OSError):
+        one.shutdown(socket.SHUT_RDWR)
 
 
 def lost_commit(has_committed: Callable[[], object], is_for_good: bool = False) -> Hear:

@@ -45,11 +45,10 @@ class Snowflake:
         """As the API spells it."""
         return {"credentialType": "basic", "user": self.user, "password": self.password}
 
-    def run(self, *statements: str) -> list[Any]:
-        """The rows of the last one."""
+    def connect(self) -> Any:
         import snowflake.connector
 
-        connection = snowflake.connector.connect(
+        return snowflake.connector.connect(
             user=self.user,
             password=self.password,
             account="fakesnow",
@@ -61,7 +60,10 @@ class Snowflake:
             login_timeout=10,
             session_parameters={"CLIENT_OUT_OF_BAND_TELEMETRY_ENABLED": False, "CLIENT_TELEMETRY_ENABLED": False},
         )
-        with connection, connection.cursor() as cursor:
+
+    def run(self, *statements: str) -> list[Any]:
+        """The rows of the last one."""
+        with self.connect() as connection, connection.cursor() as cursor:
             rows: list[Any] = []
             for statement in statements:
                 rows = cursor.execute(statement).fetchall()

@@ -38,18 +38,20 @@ class Synapse:
 
     def rows(self, *statements: str) -> list[dict[str, Any]]:
         """The same, by the names of their columns."""
+        with closing(self.connect()) as connection, closing(connection.cursor()) as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+            names = [column[0] for column in cursor.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()] if names else []
+
+    def connect(self) -> Any:
         import mssql_python
 
         password = self.password.replace("}", "}}")
         server = (
             f"Server=tcp:127.0.0.1,{self.port};Database={self.database};UID={self.user};PWD={{{password}}};Encrypt=yes;TrustServerCertificate=yes"
         )
-        with closing(mssql_python.connect(server, autocommit=True, timeout=10)) as connection, closing(connection.cursor()) as cursor:
-            for statement in statements:
-                cursor.execute(statement)
-            return (
-                [dict(zip([column[0] for column in cursor.description], row, strict=True)) for row in cursor.fetchall()] if cursor.description else []
-            )
+        return mssql_python.connect(server, autocommit=True, timeout=10)
 
     def external_source(self, name: str, container: str, root: str = "", key: str | None = None) -> None:
         """A new container, and an external data source of this name that is a folder of it."""

@@ -153,15 +153,23 @@ def redirect(to: str, code: int = 302) -> Act:
     return status(code, Location=to)
 
 
-@pytest.fixture(name="web")
-def web_server() -> Iterator[Web]:
+@contextlib.contextmanager
+def running_web() -> Iterator[Web]:
     here = Web("")
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Exchange,), {"web": here}))
     server.daemon_threads = True
     here.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
-    yield here
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    try:
+        yield here
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture(name="web")
+def web_server() -> Iterator[Web]:
+    with running_web() as server:
+        yield server

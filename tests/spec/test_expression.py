@@ -72,7 +72,7 @@ def test_an_expression_has_a_value(text: Any, value: Any) -> None:
         pytest.param("x${var.columns}", "a list", id="a list in a text"),
         pytest.param("x${var.eu}", "a mapping", id="a mapping in a text"),
         pytest.param("x${var.nothing}", "null", id="null in a text"),
-        pytest.param("${env.HOME}", "only in workspaces", id="an environment variable"),
+        pytest.param("${env.HOME}", "only where nothing is ever stored: in workspaces", id="an environment variable"),
         pytest.param("${job.b.output}", 'no job "b"', id="an unknown job"),
         pytest.param("${job.a}", "none of", id="a job without its output"),
         pytest.param('${job.a["\\x"].output}', "JSON", id="a key that is not JSON"),

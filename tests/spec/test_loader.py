@@ -1,12 +1,14 @@
 """Loading a whole configuration: instances, names, variables, files."""
 
 import gc
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from reconciler.diagnostic import Diagnostic
 from reconciler.errors import SpecInvalid
 from reconciler.spec.files import spec_files
 from reconciler.spec.loader import Configuration, load
@@ -380,3 +382,22 @@ def test_a_thousand_keys_share_what_they_do_not_vary(loaded: Loaded, head: str, 
 
     assert len({instance.digest for instance in instances}) == 1000
     assert len({id(instance.spec["options"]) for instance in instances}) == 1
+
+
+def test_template_that_will_have_no_time_is_told(refused: Callable[..., tuple[Diagnostic, ...]], head: str, job: Callable[..., str]) -> None:
+    sides = {
+        "{type: localFile, file: data/a.csv}": "{type: jdbc, data_store: warehouse, query: 'SELECT {{ next_scheduled_run_time }}'}",
+        "{type: localFile, path: out/a.csv}": "{type: jdbc, data_store: warehouse, table: 't_{{ now }}', statement_type: insert}",
+    }
+    found = refused(head + job("a", "probe: SELECT {{ x }}, {{ current_run_time }}", replace=sides))
+    assert {diagnostic.summary for diagnostic in found} == {"Invalid template"}
+    assert {re.split("[;:]", diagnostic.detail)[0] for diagnostic in found} == {
+        "There is no next_scheduled_run_time",
+        "There is no template variable 'now'",
+        "There is no template variable 'x'",
+    }
+
+
+def test_templates_are_the_endpoint_s_where_there_is_one(loaded: Loaded, head: str, job: Callable[..., str]) -> None:
+    query = "{type: jdbc, data_store: warehouse, query: 'SELECT {{ next_scheduled_run_time }}'}"
+    assert loaded(head + job("a", replace={"{type: localFile, file: data/a.csv}": query}), workspace="prod").instances

@@ -64,7 +64,9 @@ def locate(place: Place) -> Located:
         raise ScoringError(
             "The url names no blob", f"{url} has to name a container and a blob: https://account.blob.core.windows.net/container/blob."
         )
-    options: Any = {"account_name": account.name, "endpoint": account.endpoint, **account.access}
+    # What is not said here, the library takes from the environment.
+    said = {"account_name": account.name, "endpoint": account.endpoint, "use_emulator": False, "skip_signature": False}
+    options: Any = {**said, **account.access}
     root = f"{account.endpoint}/{container}/"
     bucket = Bucket(lambda **client: AzureStore(container, config=options, **client), root, account.endpoint, _SYSTEM, bool(place.credential))
     return Located(bucket, unquote(key))

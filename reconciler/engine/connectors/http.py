@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from reconciler.engine.connectors.patience import waited
 from reconciler.engine.csv_intake import CsvIntake
 from reconciler.engine.dialect import Dialect
 from reconciler.engine.file import File
@@ -94,28 +95,44 @@ def _facts(headers: httpx.Headers) -> Mapping[str, Any] | None:
 
 def open_intake(place: Place, dialect: Dialect, is_halted: Callable[[], bool], patience: Patience = PATIENCE) -> Intake:
     url = place.settings.url
-    first = _opened(url, patience, is_halted)
+
+    def is_over() -> bool:
+        return is_halted() or place.is_halted()  # the one tells of any end, the other of an abort while this is opened
+
+    first = _opened(url, patience, is_over)
     try:
         if first.begins_with(MAGIC):
-            return ParquetIntake(_spooled(url, first, is_halted))
+            return ParquetIntake(_spooled(url, first, is_over))
     except BaseException:
         first.close()
         raise
     waiting = [first]
 
     def opened() -> BinaryIO:
-        return cast(BinaryIO, waiting.pop() if waiting else _opened(url, patience, is_halted))
+        return cast(BinaryIO, waiting.pop() if waiting else _opened(url, patience, is_over))
 
-    return CsvIntake(File(_shown(url), first.length, opened, opened), dialect, is_halted)
+    return CsvIntake(File(_shown(url), first.length, opened, opened), dialect, is_over)
 
 
 def _opened(url: str, patience: Patience, is_halted: Callable[[], bool]) -> "_Body":
-    for pause in patience.pauses:
+    """Raises Cancelled; a server that answers after that is left."""
+    return waited(lambda: _answered(url, patience, is_halted), is_halted, lambda: None)
+
+
+def _answered(url: str, patience: Patience, is_halted: Callable[[], bool]) -> "_Body":
+    for pause in (*patience.pauses, None):
         try:
-            return _asked_for(url, patience, is_halted)
+            body = _asked_for(url, patience, is_halted)
         except _Passing:
+            if pause is None or is_halted():
+                raise
             time.sleep(pause)
-    return _asked_for(url, patience, is_halted)
+        else:
+            break
+    if is_halted():
+        body.close()
+        raise Cancelled("The job was aborted")
+    return body
 
 
 def _asked_for(url: str, patience: Patience, is_halted: Callable[[], bool]) -> "_Body":
@@ -143,8 +160,9 @@ class _Body(io.RawIOBase):
         self._ready = b""
         self._chunks = self._unpacked(answer.iter_raw()) if is_packed else self._raw(answer.iter_raw())
         self._opened = opened
+        self._is_halted = is_halted
         self._is_over = threading.Event()
-        self._watch = threading.Thread(target=self._break_off, args=(answer, is_halted), name="http", daemon=True)
+        self._watch = threading.Thread(target=self._break_off, args=(answer,), name="http", daemon=True)
         self._watch.start()
 
     def readable(self) -> bool:
@@ -175,6 +193,8 @@ class _Body(io.RawIOBase):
                 self._received += len(chunk)
                 yield chunk
         except (httpx.HTTPError, httpx.StreamError) as error:
+            if self._is_halted():
+                raise Cancelled("The job was aborted") from None
             of = f" of {self._sent:,}" if self._sent else ""
             raise ScoringError(_UNREAD, f"{self._name}: {_reason(error)}, after {self._received:,}{of} bytes.") from None
 
@@ -196,10 +216,10 @@ class _Body(io.RawIOBase):
         if not unpacking.eof:
             raise ScoringError(_UNREAD, f"{self._name}: its gzip ends too early, after {self._received:,} bytes.")
 
-    def _break_off(self, answer: httpx.Response, is_halted: Callable[[], bool]) -> None:
+    def _break_off(self, answer: httpx.Response) -> None:
         """A thread that waits for the server is woken by nothing else."""
         while not self._is_over.wait(TICK):
-            if is_halted():
+            if self._is_halted():
                 if connection := answer.extensions["network_stream"].get_extra_info("socket"):
                     _shut(connection)
                 return
@@ -236,7 +256,8 @@ def open_sink(place: Place, patience: Patience = PATIENCE) -> "HttpSink":
 class HttpSink:
     """One request, sent when all of the output is there. `Idempotency-Key` is the id of the job, by which a receiver knows a second one.
 
-    PUT is repeated when it fails in passing. POST is not, once anything of it may have arrived.
+    PUT is repeated when it fails in passing. POST is not, once anything of it may have arrived. An abort breaks it off; what was sent whole by then
+    and is not answered yet may have arrived.
     """
 
     def __init__(self, place: Place, patience: Patience) -> None:
@@ -247,12 +268,20 @@ class HttpSink:
         self._headers = httpx.Headers({"Content-Type": "text/csv"} | ({"Idempotency-Key": place.job} if place.job else {}))
         self._headers.update(given)
         self._patience = patience
+        self._is_halted = place.is_halted
         self._spool = _spool()
 
     def write(self, content: bytes) -> None:
         _kept(self._spool, content)
 
     def finish(self) -> None:
+        # What is left behind by an abort finds the spool closed, and sends no more.
+        waited(self._sent, self._is_halted, self.close)
+
+    def close(self) -> None:
+        self._spool.close()
+
+    def _sent(self) -> None:
         for pause in (*self._patience.pauses, None):
             try:
                 self._send()
@@ -261,9 +290,6 @@ class HttpSink:
                 if pause is None or not (self._method == "PUT" or passing.is_unsent):
                     raise self._failed(passing) from None
                 time.sleep(pause)
-
-    def close(self) -> None:
-        self._spool.close()
 
     def _send(self) -> None:
         self._spool.seek(0)

@@ -80,7 +80,7 @@ class Objects:
     def open_output(self, place: Place, schema: pa.Schema) -> Output[pa.RecordBatch]:
         store, key = self._locate(place)
         store.check(f"{_prefix(key)}_")  # a name that is no data
-        return Partitions(store, _prefix(key), place.settings.partition_columns, schema, place.is_halted)
+        return Partitions(store, _prefix(key), place.settings.partition_columns, schema, place.is_halted, place.job)
 
     def settle(self, place: Place, rows: int) -> None:
         """Nothing: what `finish` has written is in its place."""

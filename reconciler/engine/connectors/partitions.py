@@ -3,8 +3,9 @@
     <url>/month=2026-10/country=DE/reconciler.parquet
 
 The columns are in the names of the folders and not in the files; a value that is missing or empty is `__HIVE_DEFAULT_PARTITION__`. Rows wait on
-the disk of this machine (TMPDIR) until the last one is scored. Then the files are made, and sent but for their last parts; then these follow,
-and each file is shown as a whole; then the files of that name that an earlier run left under the url are removed. Nothing else ever is.
+the disk of this machine (TMPDIR) until the last one is scored. Then the files are made, and the largest sent but for their last parts; then what
+is left follows, and each file is shown as a whole; then the files of that name that an earlier run left under the url are removed. Nothing else
+ever is. Rows that a killed process has left on the disk go when the job is scored again.
 
 So a job that is killed before that last step leaves everything as it was. One that is killed in the middle of it leaves files of which each is
 whole, some new and some old: an object store shows one object at a time. Scored again, the job writes the same names, and the folder is right.
@@ -37,12 +38,13 @@ _ESCAPED = {code: f"%{code:02X}" for code in [*range(0x20), *map(ord, "\"#%'*/:=
 # Rows that are held before they go to the disk, and files that are sent at once.
 _HELD_BYTES = 64 << 20
 _AT_ONCE = 4
+_BEGUN = 16  # uploads that wait for their last part: each holds some MB
 
 
 class Partitions:
     """Raises ScoringError, at once for columns that the output has not."""
 
-    def __init__(self, store: Store, prefix: str, columns: Sequence[str], schema: pa.Schema, is_halted: Callable[[], bool]) -> None:
+    def __init__(self, store: Store, prefix: str, columns: Sequence[str], schema: pa.Schema, is_halted: Callable[[], bool], job: str) -> None:
         _check_columns(store.url(prefix), columns, schema)
         self._store = store
         self._prefix = prefix
@@ -55,7 +57,7 @@ class Partitions:
         self._sinks: list[Sink] = []
         self.bytes_written = 0
         with self._on_disk():
-            self._disk = Path(tempfile.mkdtemp(prefix="reconciler-"))
+            self._disk = _emptied(job)
 
     def __enter__(self) -> "Partitions":
         return self
@@ -77,7 +79,8 @@ class Partitions:
     def finish(self) -> None:
         self._spill()
         made = {f"{self._prefix}{folder}{NAME}": self._made(spilled) for folder, spilled in sorted(self._files.items())}
-        rests = [self._begun(key, path) for key, path in made.items()]
+        largest = sorted(made, key=lambda key: -made[key].stat().st_size)[:_BEGUN]
+        rests = [self._begun(key, path) if key in largest else partial(self._sent, key, path, None, 0) for key, path in made.items()]
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="send") as pool:
             for sent in pool.map(lambda rest: rest(), rests):
                 self.bytes_written += sent
@@ -121,7 +124,8 @@ class Partitions:
         sink = begun or self._sink(key)
         with open(path, "rb") as file:
             file.seek(early)
-            sink.write(file.read())
+            while part := file.read(PART):
+                sink.write(part)
         sink.finish()
         return path.stat().st_size
 
@@ -163,6 +167,14 @@ def split(batch: pa.RecordBatch, columns: Sequence[str], schema: pa.Schema) -> I
             first = [encoded[int(order[start])].as_py() for encoded in values]
             folder = "".join(f"{_escaped(name)}={_escaped(value) or _NOTHING}/" for name, value in zip(columns, first, strict=True))
             yield folder, rows.slice(start, stop - start)
+
+
+def _emptied(job: str) -> Path:
+    """A folder on the disk that nobody else may look into; those that the job has had before are removed."""
+    prefix = f"reconciler-{job}-"
+    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*") if job else ():
+        shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=prefix))
 
 
 def _escaped(text: str | None) -> str:

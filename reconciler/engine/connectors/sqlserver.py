@@ -74,6 +74,7 @@ _TROUBLES: Sequence[tuple[str, str, str]] = (
     ),
     (r"TCP Provider|timeout expired|Communication link|[Cc]onnection|TDS|closed|broken pipe|reset", _UNREACHABLE, "Try again."),
 )
+_NAMES = re.compile(r"'[^']*'|\"[^\"]*\"")  # a table may be called closed_connections
 _SECRET = re.compile(r"(SECRET|PWD|Password)(\s*=\s*)(N?'(?:[^']|'')*'|\{(?:[^}]|\}\})*\}|[^;,\s)]+)", re.IGNORECASE)
 
 
@@ -230,7 +231,8 @@ class Session:
         said = _SECRET.sub(r"\1\2…", re.sub(r"\[(Microsoft|SQL Server|ODBC Driver[^\]]*)\]", "", said))
         for secret in self._secrets:
             said = said.replace(secret, "…").replace(secret.replace("'", "''"), "…")
-        found = next(((summary, advice) for pattern, summary, advice in _TROUBLES if re.search(pattern, said)), ("The database refuses", ""))
+        words = _NAMES.sub("", said)
+        found = next(((summary, advice) for pattern, summary, advice in _TROUBLES if re.search(pattern, words)), ("The database refuses", ""))
         summary, advice = found
         return (Lost if summary == _UNREACHABLE else ScoringError)(summary, f"{self.name}: {said.strip().rstrip('.')}. {advice}".rstrip())
 

@@ -7,7 +7,10 @@ import logging
 import socket
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -190,10 +193,28 @@ def test_an_abort_does_not_wait_for_the_server(web: Web, regression: Path, tmp_p
     until.set()
 
 
+def unanswered(until: threading.Event, begun: threading.Event) -> Callable[[Any], None]:
+    def act(exchange: Any) -> None:
+        begun.set()
+        until.wait(60)
+
+    return act
+
+
+@pytest.mark.parametrize("content", [None, b"", b"a,", b"PAR1" + bytes(100_000)], ids=["no answer", "no byte", "half a header", "half a file"])
+def test_an_abort_does_not_wait_for_an_intake_to_open(web: Web, regression: Path, tmp_path: Path, content: bytes | None) -> None:
+    until, begun = threading.Event(), threading.Event()
+    url = web.serve("/in", unanswered(until, begun) if content is None else stalled(content, until, begun))
+    with pytest.raises(Cancelled):
+        run(regression, tmp_path, intake(url), tmp_path / "out.csv", is_cancelled=begun.is_set)
+    assert not until.is_set()  # the server is still waiting
+    until.set()
+
+
 def test_a_halt_wakes_a_reader_that_would_wait_for_ever(web: Web) -> None:
     until, begun = threading.Event(), threading.Event()
     url = web.serve("/in.csv", stalled(b"a,b\n1,2\n", until, begun))
-    with closing(open_intake(intake(url), Dialect(), begun.is_set, SHORT._replace(silence=1e6))) as opened, pytest.raises(ScoringError):
+    with pytest.raises(Cancelled), closing(open_intake(intake(url), Dialect(), begun.is_set, SHORT._replace(silence=1e6))) as opened:
         list(opened.pieces(["a", "b"], 1000, None, lambda: False))
     until.set()
 
@@ -221,6 +242,33 @@ def test_a_job_that_fails_or_is_aborted_sends_nothing(web: Web, regression: Path
     with pytest.raises(Cancelled):
         run(regression, tmp_path, tmp_path / "in.csv", place, is_cancelled=lambda: True)
     assert not web.seen
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_an_abort_does_not_wait_for_an_output_to_be_answered(web: Web, regression: Path, tmp_path: Path, method: str) -> None:
+    until, begun = threading.Event(), threading.Event()
+    (tmp_path / "in.csv").write_bytes(rows(10))
+    place = output(web.serve("/out", unanswered(until, begun)), method=method)
+    with pytest.raises(Cancelled):
+        run(regression, tmp_path, tmp_path / "in.csv", place, is_cancelled=begun.is_set)
+    assert not until.is_set()  # the server is still waiting
+    until.set()
+    assert len(web.seen) == 1
+
+
+def test_an_abort_breaks_off_an_output_on_its_way(tmp_path: Path) -> None:
+    """More than fits between us and a server that does not read: it never has it whole."""
+    aborted = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        place = replace(output(f"http://127.0.0.1:{server.getsockname()[1]}/out"), is_halted=aborted.is_set)
+        with closing(open_sink(place)) as sink, ThreadPoolExecutor(1) as pool:
+            sink.write(bytes(50_000_000))
+            finishing = pool.submit(sink.finish)
+            connection, _ = server.accept()
+            aborted.set()
+            assert isinstance(finishing.exception(), Cancelled)
+        with connection:
+            assert sum(map(len, iter(partial(connection.recv, 1 << 20), b""))) < 50_000_000
 
 
 def send(place: Place, patience: Patience = SHORT) -> None:

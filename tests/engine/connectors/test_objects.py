@@ -12,6 +12,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -346,6 +347,18 @@ def test_a_job_that_fails_leaves_the_folder_as_it_was(cloud: Cloud, run: Run) ->
     with pytest.raises(ScoringError):
         run(cloud.intake("bad.csv"), folder(cloud, "country"), passthrough_columns_set="all")
     assert {key: cloud.get(key) for key in before} == before and set(cloud.listed()) == {*before, "bad.csv"}
+
+
+def test_rows_that_a_killed_process_has_left_on_the_disk_are_removed(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    place = cloud.output("out/", format="parquet", partition_columns=["day"])
+    schema = pa.schema([("day", pa.string()), ("x", pa.int64())])
+    connector(place).open_output(place, schema)  # and never left
+    connector(place).open_output(dataclasses.replace(place, job="another"), schema)
+    with connector(place).open_output(place, schema):
+        (mine,) = tmp_path.glob(f"reconciler-{place.job}-*")
+        assert mine.stat().st_mode & 0o077 == 0
+    assert [found.name[:18] for found in tmp_path.iterdir()] == ["reconciler-another"]
 
 
 def test_no_rows_make_no_files(cloud: Cloud, run: Run) -> None:

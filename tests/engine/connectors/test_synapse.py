@@ -24,6 +24,7 @@ from servers.synapse import Synapse, store, synapse  # noqa: F401
 
 from reconciler.engine.connectors import synapse as room
 from reconciler.engine.connectors.external_source import Folder
+from reconciler.engine.connectors.sqlserver import Session
 from reconciler.engine.dialect import Dialect
 from reconciler.engine.job import ScoringJob, Tally
 from reconciler.engine.look import look
@@ -504,6 +505,13 @@ def test_what_a_data_store_says_wrong_is_named_without_its_values(direct: Bench)
     ):
         message = said(lambda given=given: room.ping(direct.intake(table="t", data_store=given)))
         assert expected in message and "s3cret" not in message and "blue" not in message
+
+
+@pytest.mark.parametrize("value", ["closed connections", "reset", "certificates", "permission to go"])
+def test_what_a_refusal_quotes_is_not_taken_for_its_reason(direct: Bench, value: str) -> None:
+    with Session(direct.intake(table="t")) as session, pytest.raises(ScoringError, match="The database refuses") as caught:
+        session.run(f"SELECT CAST(N'{value}' AS float)")
+    assert value in caught.value.detail and type(caught.value) is ScoringError
 
 
 def test_an_output_that_is_left_leaves_nothing(bench: Bench) -> None:

@@ -20,9 +20,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from reconciler.api.schema import Problem
-from reconciler.service import moment
-
+Problem = tuple[tuple[str | int, ...], str]  # where in a job's spec, and the sentence
 VARIABLES = ("current_run_timestamp", "current_run_time", "last_completed_run_time", "last_scheduled_run_time", "next_scheduled_run_time")
 NEVER = datetime(1900, 1, 1, tzinfo=UTC)
 _TEMPLATE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
@@ -39,11 +37,11 @@ class Times:
     next_scheduled: datetime | None = None
 
     def stored(self) -> dict[str, str | None]:
-        return {name: time and moment.rfc3339(time) for name, time in asdict(self).items()}
+        return {name: time and time.isoformat() for name, time in asdict(self).items()}
 
     @classmethod
     def restored(cls, stored: Mapping[str, str | None]) -> "Times":
-        return cls(**{name: time and moment.parsed(time) for name, time in stored.items()})  # type: ignore[arg-type]
+        return cls(**{name: time and datetime.fromisoformat(time) for name, time in stored.items()})  # type: ignore[arg-type]
 
     def of(self, variable: str) -> datetime:
         times = {

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from reconciler.service.templates import VARIABLES, Times, filled, filled_name, filled_query, problems
+from reconciler.templates import VARIABLES, Times, filled, filled_name, filled_query, problems
 
 NOW = datetime(2026, 10, 1, 9, 12, 0, 750_000, tzinfo=UTC)
 TIMES = Times(
