@@ -11,14 +11,18 @@ Hear = Callable[["Line", bytes], Callable[[], None] | None]
 
 
 class Line:
-    """What comes from the client is shown to `hear`, and passed on; then what `hear` gave is done. What the server says to a mute line is lost."""
+    """What comes from the client is shown to `hear`, and passed on; then what `hear` gave is done. What the server says to a mute line is lost.
 
-    def __init__(self, target: int, hear: Hear = lambda line, sent: None) -> None:
+    It is cut, once, before an answer that comes when it `is_enough`: for lines on which nothing can be understood.
+    """
+
+    def __init__(self, target: int, hear: Hear = lambda line, sent: None, is_enough: Callable[[], object] = lambda: False) -> None:
         self.port = free_port()
         self.is_down = self.is_mute = False
         self.cuts = 0
         self._target = target
         self._hear = hear
+        self._is_enough = is_enough
         self._sockets: list[socket.socket] = []
         self._server = socket.create_server(("127.0.0.1", self.port))
         threading.Thread(target=self._accept, daemon=True).start()
@@ -58,6 +62,9 @@ class Line:
             with suppress(OSError):
                 while data := source.recv(65536):
                     then = self._hear(self, data) if is_client else None
+                    if not is_client and not self.cuts and self._is_enough():
+                        self.cut()
+                        break
                     if is_client or not self.is_mute:
                         target.sendall(data)
                     if then:

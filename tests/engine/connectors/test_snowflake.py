@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 import obstore
 import pyarrow as pa
 import pytest
+from servers.line import Line
 from servers.seaweed import seaweed  # noqa: F401
 from servers.snowflake import BUCKET, PASSPHRASE, Snowflake, snowflake  # noqa: F401
 from servers.wire import Cut, Wire
@@ -35,6 +37,7 @@ from reconciler.engine.job import ScoringJob, Tally
 from reconciler.engine.look import look
 from reconciler.engine.pipeline import score
 from reconciler.engine.place import Place
+from reconciler.engine.settle import settle
 from reconciler.errors import Cancelled, ScoringError
 from reconciler.options import Options
 from reconciler.settings import SnowflakeIntake, SnowflakeOutput
@@ -586,6 +589,17 @@ def test_a_job_that_waits_for_snowflake_can_be_aborted(server: Snowflake, long: 
         job = ScoringJob(regression, intake, tmp_path / "out.csv", Options(), tmp_path / "rejects.csv")
         with pytest.raises(Cancelled):
             score(job, report=lambda progress: None, is_cancelled=wire.is_cut.is_set)
+
+
+def test_an_answer_to_the_commit_that_never_comes_moves_no_row_twice(server: Snowflake) -> None:
+    name = f"target_{next(NUMBERS)}"
+    server.run(f'CREATE TABLE "{name}" ("key" VARCHAR, "score" FLOAT, "more" INTEGER)')
+    where = staged(server, name, None, SCORES, statement_type="insert")
+    with Line(server.port, is_enough=lambda: server.run(f'SELECT "key" FROM "{name}"')) as line:
+        settle(replace(where, data_store={"jdbcUrl": server.url_at(line.port)}), 2)
+        assert line.cuts == 1
+    assert server.run(f'SELECT COUNT(*) FROM "{name}"') == [(2,)]
+    assert_nothing_is_left(server)
 
 
 # Killed

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from servers.azurite import azurite  # noqa: F401
+from servers.line import Line
 from servers.process import free_port
 from servers.synapse import Synapse, store, synapse  # noqa: F401
 
@@ -29,6 +30,7 @@ from reconciler.engine.job import ScoringJob, Tally
 from reconciler.engine.look import look
 from reconciler.engine.pipeline import score
 from reconciler.engine.place import Place
+from reconciler.engine.settle import settle
 from reconciler.errors import Cancelled, ScoringError
 from reconciler.options import Options
 from reconciler.settings import SynapseIntake, SynapseOutput
@@ -431,6 +433,19 @@ def test_an_output_that_is_cut_leaves_the_table_as_it_was(direct: Bench, run: Ru
     with relay(direct.server.port, budget) as port:
         assert "cannot be reached" in said(lambda: run(csv("a,b\n1,2\n"), direct.output(table, data_store=store(port))))
     assert direct.rows(table) == [(0.5,)]
+
+
+def test_an_answer_to_the_commit_that_never_comes_moves_no_row_twice(direct: Bench) -> None:
+    table = direct.table("[n] int")
+    rows = pa.RecordBatch.from_pydict({"n": [1, 2, 3]})
+    with room.open_output(direct.output(table), rows.schema) as output:
+        output.write(rows)
+        output.finish()
+    with Line(direct.server.port, is_enough=lambda: direct.rows(table)) as line:
+        settle(direct.output(table, data_store=store(line.port)), 3)
+        assert line.cuts == 1
+    assert direct.rows(table) == [(1,), (2,), (3,)]
+    assert direct.left() == []
 
 
 # Looking
