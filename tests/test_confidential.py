@@ -155,6 +155,16 @@ def test_a_job_of_the_api_shows_its_secrets_to_nobody_and_uses_them(web: Web, se
     assert [leak for leak in LEAKS if leak.encode() in kept_there() + json.dumps([made, again]).encode()] == []
 
 
+def test_a_request_is_known_again_without_its_secret(web: Web, served: Program) -> None:
+    """No digest of a secret is kept, by which one could be guessed."""
+    url = web.serve("/in.csv", page(WINES))
+    body = {"deploymentId": served.deployments["wine"], "intakeSettings": {"type": "http", "url": f"{url}?sig=1"}}
+    first = served.http.post("batchPredictions/", json=body, headers={"Idempotency-Key": "once"}).json()
+    body["intakeSettings"]["url"] = f"{url}?sig=2"  # type: ignore[index]
+    assert served.http.post("batchPredictions/", json=body, headers={"Idempotency-Key": "once"}).json()["id"] == first["id"]
+    served.until(first["id"], "COMPLETED", "ABORTED")
+
+
 def test_a_definition_keeps_its_secrets_for_its_runs(web: Web, served: Program, kept_there: Kept) -> None:
     intake = {"type": "http", "url": f"{web.serve('/in.csv', page(WINES))}?month=9&sig={SECRETS['SIG']}"}
     output = {"type": "http", "url": f"{web.serve('/out', status(201))}?{SECRETS['SAS']}"}
