@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.engine.place import Place, intake_place, output_place
+from reconciler.engine.place import Fields, Place, intake_place, output_place
 
 HUSH = "hush"
 
@@ -15,6 +15,9 @@ class Known:
 
     def data_store(self, id: str) -> dict[str, Any]:
         return {"jdbcUrl": f"jdbc:postgresql://h/d?password={HUSH}"}
+
+    def opened(self, settings: Fields) -> Fields:
+        return settings
 
 
 PLACES = [
