@@ -45,7 +45,7 @@ _PASSING = ("08", "40")  # SQLSTATEs of a line that broke, and of transactions i
 # What to do, by SQLSTATE or by its first two characters.
 _ADVICE: Mapping[str, str] = MappingProxyType(
     {
-        "28": "Correct the credential's user or password.",
+        "28": "Name a credential, or correct its user or password.",
         "3D000": "Correct the database in the data store.",
         "3F000": "Correct the schema.",
         "42501": "Grant the role what is missing; an output also needs CREATE on the schema of its table, where it stages its rows.",
@@ -62,6 +62,15 @@ _ADVICE: Mapping[str, str] = MappingProxyType(
         "08": "The connection was lost. Try again.",
         "23": "Nothing was written. Correct the rows, or the rules of the table.",
         "22": "Correct the value, or give the column another type.",
+    }
+)
+# What is said while a session begins has no SQLSTATE in libpq: these words of its own and of the server's stand for one.
+_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "password authentication failed": "28P01",
+        "no password supplied": "28P01",
+        "pg_hba.conf": "28000",
+        "does not exist": "3D000",
     }
 )
 
@@ -184,9 +193,13 @@ def refusals(name: str, summary: str = "The database refuses") -> Iterator[None]
 def refusal(name: str, error: BaseException, summary: str = "The database refuses", state: str | None = None) -> ScoringError:
     """PostgreSQL's own words, and what to do; Lost where another try may go well. Neither it nor libpq puts a password into them."""
     diagnosis = error.diag if isinstance(error, psycopg.Error) else None
-    words = diagnosis and diagnosis.message_primary
-    said = ". ".join(part for part in (words, diagnosis and diagnosis.message_detail) if part) if words else str(error)
+    primary = diagnosis and diagnosis.message_primary
+    said = ". ".join(part for part in (primary, diagnosis and diagnosis.message_detail) if part) if primary else str(error)
     state = state or getattr(error, "sqlstate", None) or ""
+    if not state and isinstance(error, psycopg.OperationalError):
+        state = next((known for words, known in _WORDS.items() if words in said), "")
+    if state.startswith("28"):
+        summary = "The database refuses the login"
     advice = next((_ADVICE[key] for key in (state, state[:3], state[:2]) if key in _ADVICE), "")
     is_lost = state[:2] in _PASSING or state[:3] == "57P" or (not state and isinstance(error, psycopg.OperationalError))
     return (Lost if is_lost else ScoringError)(summary, f"{name}: {' '.join(said.split()).rstrip('.')}. {advice}".rstrip())

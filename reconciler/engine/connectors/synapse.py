@@ -44,7 +44,7 @@ from reconciler.engine.intake import Intake, Piece
 from reconciler.engine.joined import JoinedIntake
 from reconciler.engine.parquet import ParquetIntake, ParquetOutput
 from reconciler.engine.place import Place
-from reconciler.engine.sink import Output, Sink
+from reconciler.engine.sink import Output
 from reconciler.engine.text import texts
 from reconciler.errors import Lost, ScoringError
 
@@ -98,10 +98,6 @@ def open_intake(place: Place, dialect: Dialect, is_halted: Callable[[], bool]) -
         schema, batches = session.read(query)
         opened.pop_all()
     return BatchIntake(name, _plain_schema(schema), map(_plain, batches), session.close)
-
-
-def open_sink(place: Place) -> Sink:
-    raise ScoringError("The output is a table", "Synapse takes rows.")
 
 
 def open_output(place: Place, schema: pa.Schema) -> Output[pa.RecordBatch]:

@@ -16,7 +16,7 @@ from reconciler.engine.dialect import Dialect
 from reconciler.engine.job import ScoringJob, Tally
 from reconciler.engine.pipeline import score
 from reconciler.engine.place import Place
-from reconciler.errors import ScoringError
+from reconciler.errors import Lost, ScoringError
 from reconciler.options import CsvSettings, Options
 from reconciler.settings import JdbcIntake, JdbcOutput
 
@@ -194,9 +194,17 @@ def test_a_wrong_password_is_not_repeated(database: Database) -> None:
     place = replace(database.intake(query="SELECT 1"), credential=CREDENTIAL | {"password": "hunter2"})
     with pytest.raises(ScoringError) as caught:
         jdbc.ping(place)
-    assert caught.value.summary == "The database cannot be reached"
+    assert caught.value.summary == "The database refuses the login"
     assert "password authentication failed" in caught.value.detail
+    assert caught.value.detail.endswith("Name a credential, or correct its user or password.")
+    assert not isinstance(caught.value, Lost)  # another try is no use
     assert "hunter2" not in caught.value.detail
+
+
+def test_a_login_without_a_password_is_told_to_name_a_credential(database: Database) -> None:
+    with pytest.raises(ScoringError) as caught:
+        jdbc.ping(replace(database.intake(query="SELECT 1"), credential={}))
+    assert caught.value.detail.endswith("Name a credential, or correct its user or password.")
 
 
 def test_a_server_that_is_down_is_named(database: Database) -> None:
