@@ -118,15 +118,16 @@ def postgres_bench() -> Iterator[Bench]:
 
 
 @contextmanager
-def snowflake_bench() -> Iterator[Bench]:
+def snowflake_bench(**stage: str) -> Iterator[Bench]:
+    """Without a stage the emulator gives all of a result in one answer, and the library holds it."""
     with tempfile.TemporaryDirectory() as folder, running_seaweed(Path(folder)) as lake, running_snowflake(Path(folder), lake) as server:
 
         def fill(path: Path) -> None:
             server.run(f'DROP TABLE IF EXISTS "{bare.SCORED}"')  # as it is written, so in lower case
             bare.snowflake_write(server, path, bare.TABLE)
 
-        opened = {"credential": server.credential, "data_store": {"jdbcUrl": server.url}}
-        yield _of_tables("snowflake", opened, fill, partial(bare.snowflake_read, server), partial(bare.snowflake_write, server))
+        opened = {"credential": server.credential, "data_store": {"jdbcUrl": server.url}, "storage_credential": lake.credential}
+        yield _of_tables("snowflake", opened, fill, partial(bare.snowflake_read, server), partial(bare.snowflake_write, server), **stage)
 
 
 @contextmanager
@@ -142,16 +143,16 @@ def synapse_bench() -> Iterator[Bench]:
 
 
 def _of_tables(
-    type: str, opened: dict[str, Any], fill: Callable[[Path], object], read: Callable[[], object], write: Callable[[Path], object]
+    type: str, opened: dict[str, Any], fill: Callable[[Path], object], read: Callable[[], object], write: Callable[[Path], object], **through: str
 ) -> Bench:
-    intake = INTAKES[type].model_validate({"type": type, "dataStoreId": "d", "table": bare.TABLE})
-    target = {"type": type, "dataStoreId": "d", "table": bare.SCORED, "statementType": "insert", "createTableIfNotExists": True}
-    return Bench(Place(intake, **opened), Place(OUTPUTS[type].model_validate(target), job=JOB, **opened), fill, read, write)
+    intake = INTAKES[type].model_validate({"type": type, "dataStoreId": "d", "table": bare.TABLE, **through})
+    target = {"type": type, "dataStoreId": "d", "table": bare.SCORED, "statementType": "insert", "createTableIfNotExists": True, **through}
+    return Bench(Place(intake, job=JOB, **opened), Place(OUTPUTS[type].model_validate(target), job=JOB, **opened), fill, read, write)
 
 
 @contextmanager
-def bigquery_bench() -> Iterator[Bench]:
-    """In through the Storage API, out through a bucket."""
+def bigquery_bench(bucket: str | None = None) -> Iterator[Bench]:
+    """In through the Storage API or the bucket, out through a bucket. The emulator's Storage API gives all of a table in one answer."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         server = stack.enter_context(running_bigquery(folder, stack.enter_context(running_gcs(folder))))
@@ -164,7 +165,7 @@ def bigquery_bench() -> Iterator[Bench]:
             client.delete_table(f"bench.{bare.SCORED}", not_found_ok=True)
             bare.bigquery_write(server, "bench", "bench", path, bare.TABLE)
 
-        intake = BigQueryIntake(type="bigquery", dataset="bench", table=bare.TABLE)
+        intake = BigQueryIntake(type="bigquery", dataset="bench", table=bare.TABLE, bucket=bucket)
         output = BigQueryOutput(type="bigquery", dataset="bench", table=bare.SCORED, bucket="bench")
         read, write = partial(bare.bigquery_read, server, "bench"), partial(bare.bigquery_write, server, "bench", "bench")
         yield Bench(Place(intake, job=JOB), Place(output, job=JOB), fill, read, write)
@@ -177,8 +178,10 @@ SYSTEMS: Mapping[str, Callable[[], AbstractContextManager[Bench]]] = {
     "http": http_bench,
     "postgresql": postgres_bench,
     "snowflake": snowflake_bench,
+    "snowflake-stage": partial(snowflake_bench, externalStage="LAKE"),
     "synapse": synapse_bench,
     "bigquery": bigquery_bench,
+    "bigquery-bucket": partial(bigquery_bench, "bench"),
 }
 
 
