@@ -6,6 +6,8 @@ scored, read once, and bounded. They may be few or unlike the rest (a sorted int
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +20,7 @@ from reconciler.engine.intake import Intake
 from reconciler.engine.intakes import open_intake
 from reconciler.engine.job import ScoringJob
 from reconciler.engine.models.model import Feature, Model, Scores
+from reconciler.engine.place import Place
 from reconciler.errors import Cancelled, ScoringError
 from reconciler.options import CsvSettings
 
@@ -30,7 +33,7 @@ _SEED = 20_261_122
 def background_rows(job: ScoringJob, features: Sequence[Feature], is_halted: Callable[[], bool]) -> pa.RecordBatch:
     """At most ROWS rows with exactly `features`. Raises ScoringError, as for the intake itself, and for a wrong row of the folder's own."""
     own = job.folder / FILE
-    path, settings = (own, CsvSettings()) if own.is_file() else (job.intake, job.options.csv_settings)
+    path, settings = (own, CsvSettings()) if own.is_file() else (_apart(job.intake), job.options.csv_settings)
     with closing(open_intake(path, Dialect.of(settings), is_halted)) as intake:
         rows, wrong = _first_rows(intake, features, is_halted)
     if path == own and wrong:
@@ -38,6 +41,11 @@ def background_rows(job: ScoringJob, features: Sequence[Feature], is_halted: Cal
     if path == own and not rows.num_rows:
         raise ScoringError("The background is empty", f"{own} holds no rows. Add some that are usual for the model, or remove the file.")
     return rows
+
+
+def _apart(intake: Path | Place) -> Path | Place:
+    """The same rows under a name of their own: the intake is open, and what it has put on the way is not ours to clear."""
+    return replace(intake, job=f"{intake.job}_background") if isinstance(intake, Place) else intake
 
 
 def _first_rows(intake: Intake, wanted: Sequence[Feature], is_halted: Callable[[], bool]) -> tuple[pa.RecordBatch, Failure | None]:

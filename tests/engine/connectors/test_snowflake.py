@@ -642,3 +642,12 @@ def test_a_killed_job_leaves_no_duplicate_row(server: Snowflake, run: Run, regre
         assert run(tmp_path / "in.csv", where).scored == 5000
     assert server.run(f'SELECT COUNT(*) FROM "{table}"') == [(5000,)]
     assert_nothing_is_left(server)
+
+
+@STAGED
+def test_rows_are_explained_beside_others_of_the_same_intake(server: Snowflake, rows: str, run: Run, tmp_path: Path, stage: str | None) -> None:
+    """A method that compares rows reads the first of the intake a second time, while it is open."""
+    run(place(server, table=rows), tmp_path / "table.csv", max_explanations=1, explanation_algorithm="xemp")
+    run(place(server, table=rows, external_stage=stage), tmp_path / "staged.csv", max_explanations=1, explanation_algorithm="xemp")
+    assert (tmp_path / "staged.csv").read_bytes() == (tmp_path / "table.csv").read_bytes()
+    assert_nothing_is_left(server)
