@@ -16,13 +16,13 @@ import pandas as pd
 import pytest
 from datarobot.errors import AsyncProcessUnsuccessfulError, ClientError, InvalidUsageError
 from datarobot.models.prediction_explanations import ClassListMode, TopPredictionsMode
+from official import RETRIES, quiet
 from served import Held, Served, Wire, awaited, check_scored, predictions, serving, table
 
 Job = dr.BatchPredictionJob
 LOCAL = {"type": "localFile"}
 PANDAS = 1e-14  # how well it reads a decimal fraction
-RETRIES = "Using an empty collection for 'allowed_methods' option"
-pytestmark = pytest.mark.filterwarnings(f"ignore:{RETRIES}:FutureWarning")  # the client's own use of urllib3
+pytestmark = quiet
 # The client prints what goes wrong in its upload thread; the caller learns it from the job.
 upload_fails = pytest.mark.filterwarnings("ignore:Exception in thread:pytest.PytestUnhandledThreadExceptionWarning")
 STORE = "5" * 24
