@@ -11,6 +11,9 @@ from remote import Remote, Server, served
 
 from reconciler.cli.main import run
 
+# The systems' servers, each after those that it needs: one is started by the first test that asks for it.
+pytest_plugins = [f"servers.{name}" for name in ("azurite", "gcs", "seaweed", "postgres", "web", "bigquery", "snowflake", "synapse")]
+
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

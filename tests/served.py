@@ -254,3 +254,11 @@ def check_scored(scored: Mapping[str, list[str]], expected: Mapping[str, Any], k
             assert numpy.array_equal(numpy.array(scored[name], dtype=values.dtype), values), name
     for name, texts in (kept or {}).items():
         assert scored[name] == texts, name
+
+
+def ended(job: Any) -> dict[str, Any]:
+    """What the client knows of a job that has gone well."""
+    job.wait_for_completion()
+    status = job.get_status()
+    assert status["status"] == "COMPLETED", status
+    return dict(status)

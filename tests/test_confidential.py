@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from house import REPOSITORY, Reconciler
 from program import Program, project, serving
-from servers.web import Web, page, status, web_server  # noqa: F401
+from servers.web import Web, page, status
 
 from reconciler import confidential
 from reconciler.confidential import REDACTED

@@ -17,22 +17,14 @@ import pytest
 from house import REPOSITORY, Reconciler
 from program import Program, project, serving
 from served import check_scored, predictions, table
-from servers.azurite import azurite  # noqa: F401
-from servers.bigquery import BigQuery, bigquery  # noqa: F401
-from servers.gcs import gcs  # noqa: F401
+from servers.bigquery import BigQuery
 from servers.google_keys import Keys, running_keys
-from servers.postgres import postgres  # noqa: F401
-from servers.seaweed import seaweed  # noqa: F401
-from servers.snowflake import snowflake  # noqa: F401
-from servers.synapse import Synapse, synapse  # noqa: F401
-from servers.web import web_server  # noqa: F401
+from servers.synapse import Synapse
 from systems import SYSTEMS, System, csv_rows, csv_text, other
 
 from reconciler.planning import make_plan
 from reconciler.project import Project
 from reconciler.view.plan import reason_text
-
-pytestmark = pytest.mark.xdist_group("systems")
 
 NUMBERS = itertools.count()
 WINES = csv_rows((REPOSITORY / "specs/data/wine.csv").read_text())[:30]
@@ -310,7 +302,7 @@ def google_keys() -> Iterator[Keys]:
 
 
 @pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory, bigquery: BigQuery, synapse: Synapse) -> Iterator[Program]:  # noqa: F811
+def program(tmp_path_factory: pytest.TempPathFactory, bigquery: BigQuery, synapse: Synapse) -> Iterator[Program]:
     """It needs what Microsoft's driver needs, and Google's variables."""
     with serving(project(tmp_path_factory.mktemp("served")), **bigquery.variables) as running:
         yield running

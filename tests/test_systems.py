@@ -10,23 +10,15 @@ from typing import Any
 
 import pytest
 from house import REPOSITORY, Reconciler, run_child
-from servers.azurite import Azurite, azurite  # noqa: F401
-from servers.bigquery import bigquery  # noqa: F401
+from servers.azurite import Azurite
 from servers.clouds import s3_cloud
-from servers.gcs import gcs  # noqa: F401
 from servers.google_keys import Keys, running_keys
-from servers.postgres import postgres  # noqa: F401
-from servers.seaweed import Seaweed, seaweed  # noqa: F401
-from servers.snowflake import snowflake  # noqa: F401
-from servers.synapse import synapse  # noqa: F401
-from servers.web import web_server  # noqa: F401
+from servers.seaweed import Seaweed
 from systems import SYSTEMS, Objects, Rows, System, csv_rows, csv_text, other
 
 from reconciler.planning import make_plan
 from reconciler.project import Project
 from reconciler.view.plan import reason_text
-
-pytestmark = pytest.mark.xdist_group("systems")
 
 DYING = Path(__file__).parent / "dying.py"
 # Every step: RECONCILER_KILL_ROUNDS=1 pytest tests/test_systems.py
@@ -51,7 +43,7 @@ def system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> S
 
 
 @pytest.fixture
-def lake(seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch) -> Objects:  # noqa: F811
+def lake(seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch) -> Objects:
     """One system, for what is the same with all of them."""
     made = Objects(s3_cloud(seaweed, f"house-{next(NUMBERS)}"))
     tell(made, monkeypatch)
@@ -315,7 +307,7 @@ def test_endpoint_s_place_is_looked_at_with_what_the_workspace_is_given(
     assert again.after is not None and again.after.fingerprint.intake not in (None, change.after.fingerprint.intake)
 
 
-def test_endpoint_s_public_bucket_is_looked_at_by_anybody(azurite: Azurite, root: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_endpoint_s_public_bucket_is_looked_at_by_anybody(azurite: Azurite, root: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("DATAROBOT_")]:
         monkeypatch.delenv(name)
     bucket = f"house-{next(NUMBERS)}"

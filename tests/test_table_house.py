@@ -15,13 +15,11 @@ from typing import Any
 import pytest
 from house import Reconciler, child
 from servers.clouds import s3_cloud
-from servers.postgres import postgres  # noqa: F401
-from servers.seaweed import Seaweed, seaweed  # noqa: F401
+from servers.seaweed import Seaweed
 from service.live import wait_for
 from systems import PREDICTIONS, SYSTEMS, Objects, Tables
 from test_systems import NUMBERS, WINES, Write, apply, is_up_to_date, root, tell, write  # noqa: F401
 
-pytestmark = pytest.mark.xdist_group("systems")
 APPLY = ("-m", "reconciler", "apply", "-auto-approve", "-no-color")
 LOCK = 26
 LONG_S = 10_000
@@ -82,7 +80,7 @@ class Bench:
 @pytest.fixture
 def bench(
     request: pytest.FixtureRequest,
-    seaweed: Seaweed,  # noqa: F811
+    seaweed: Seaweed,
     root: Path,  # noqa: F811
     write: Write,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
@@ -103,7 +101,7 @@ def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
     return process.returncode, said
 
 
-def test_a_kill_is_followed_by_an_apply_that_writes_each_row_once(bench: Bench, postgres: Any, reconciler: Reconciler) -> None:  # noqa: F811
+def test_a_kill_is_followed_by_an_apply_that_writes_each_row_once(bench: Bench, postgres: Any, reconciler: Reconciler) -> None:
     with bench.staged(postgres) as process:
         process.kill()
         process.wait()
@@ -113,7 +111,7 @@ def test_a_kill_is_followed_by_an_apply_that_writes_each_row_once(bench: Bench, 
     bench.check_every_row_once(reconciler)
 
 
-def test_an_interrupt_is_followed_by_an_apply_that_writes_each_row_once(bench: Bench, postgres: Any, reconciler: Reconciler) -> None:  # noqa: F811
+def test_an_interrupt_is_followed_by_an_apply_that_writes_each_row_once(bench: Bench, postgres: Any, reconciler: Reconciler) -> None:
     with bench.staged(postgres) as process:
         process.send_signal(signal.SIGINT)
         code, said = ended(process)
@@ -123,7 +121,7 @@ def test_an_interrupt_is_followed_by_an_apply_that_writes_each_row_once(bench: B
     bench.check_every_row_once(reconciler)
 
 
-def test_with_cancel_an_interrupt_leaves_nothing(bench: Bench, postgres: Any, reconciler: Reconciler) -> None:  # noqa: F811
+def test_with_cancel_an_interrupt_leaves_nothing(bench: Bench, postgres: Any, reconciler: Reconciler) -> None:
     with bench.staged(postgres, "-on-interrupt=cancel") as process:
         process.send_signal(signal.SIGINT)
         code, said = ended(process)
@@ -136,7 +134,7 @@ def test_with_cancel_an_interrupt_leaves_nothing(bench: Bench, postgres: Any, re
 @pytest.mark.parametrize("is_forgotten", [False, True], ids=["holding", "thought dead"])
 def test_a_second_apply_beside_one_that_is_stopped_writes_nothing(
     bench: Bench,
-    postgres: Any,  # noqa: F811
+    postgres: Any,
     reconciler: Reconciler,
     is_forgotten: bool,
 ) -> None:

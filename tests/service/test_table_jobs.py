@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from servers.line import Line, lost_commit
-from servers.postgres import PASSWORD, USER, Postgres, postgres  # noqa: F401
+from servers.postgres import PASSWORD, USER, Postgres
 from service.live import wait_for
 
 from reconciler.fingerprint import short_id
@@ -23,7 +23,6 @@ from reconciler.service.registry import LocalDeployment, Registry
 from reconciler.service.service import Service
 from reconciler.service.store import DEATHS, Store
 
-pytestmark = pytest.mark.xdist_group("jdbc")
 SPECS = Path(__file__).parents[2] / "specs"
 MODEL = SPECS / "models" / "diabetes"
 ROWS = SPECS / "data" / "diabetes" / "2026-09.csv"
@@ -146,7 +145,7 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path, postgres: Postgres, client_of):  # noqa: F811
+def bench(tmp_path, postgres: Postgres, client_of):
     return Bench(tmp_path, postgres, client_of)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import obstore
 import pytest
-from servers.azurite import Azurite, azurite  # noqa: F401
+from servers.azurite import Azurite
 from servers.clouds import Cloud, azure_cloud, told
 from servers.stranger import Answer, stranger
 
@@ -15,13 +15,11 @@ from reconciler.engine.connectors.connector import connector
 from reconciler.engine.look import look
 from reconciler.errors import ScoringError
 
-pytestmark = pytest.mark.xdist_group("objects")
-
 ROWS = b"a,b\n1,2\n"
 
 
 @pytest.fixture(scope="session")
-def cloud(azurite: Azurite) -> Cloud:  # noqa: F811
+def cloud(azurite: Azurite) -> Cloud:
     made = azure_cloud(azurite, "own")
     made.put("in.csv", ROWS)
     return made
@@ -45,13 +43,13 @@ def write(cloud: Cloud, credential: Mapping[str, Any]) -> None:
         sink.close()
 
 
-def test_a_shared_access_signature_is_enough(cloud: Cloud, azurite: Azurite) -> None:  # noqa: F811
+def test_a_shared_access_signature_is_enough(cloud: Cloud, azurite: Azurite) -> None:
     for signature in (azurite.sas(), f"?{azurite.sas()}"):
         assert look(cloud.intake("in.csv", signed(azurite, signature))) == look(cloud.intake("in.csv"))
         write(cloud, signed(azurite, signature))
 
 
-def test_the_connection_string_says_where_the_account_is(cloud: Cloud, azurite: Azurite) -> None:  # noqa: F811
+def test_the_connection_string_says_where_the_account_is(cloud: Cloud, azurite: Azurite) -> None:
     """So that a spec of production is rehearsed on an emulator by another credential alone."""
     place = cloud.intake("in.csv", url="https://production.blob.core.windows.net/own/in.csv")
     assert look(place) == look(cloud.intake("in.csv"))
@@ -61,7 +59,7 @@ def test_the_connection_string_says_where_the_account_is(cloud: Cloud, azurite: 
     ("key", "said"),
     [(base64.b64encode(b"wrong" * 16).decode(), "The account key or the signature is wrong"), ("half of a key", "is not base64")],
 )
-def test_a_wrong_account_key_is_refused(cloud: Cloud, azurite: Azurite, key: str, said: str) -> None:  # noqa: F811
+def test_a_wrong_account_key_is_refused(cloud: Cloud, azurite: Azurite, key: str, said: str) -> None:
     wrong = connected(azurite.connection_string.replace(azurite.key, key))
     for ask in (lambda: look(cloud.intake("in.csv", wrong)), lambda: look(cloud.intake("some/", wrong)), lambda: write(cloud, wrong)):
         with pytest.raises(ScoringError) as caught:
@@ -69,7 +67,7 @@ def test_a_wrong_account_key_is_refused(cloud: Cloud, azurite: Azurite, key: str
         assert caught.value.summary == "The credential is refused" and said in told(caught.value, key)
 
 
-def test_a_signature_that_has_expired_is_refused_and_not_shown(cloud: Cloud, azurite: Azurite) -> None:  # noqa: F811
+def test_a_signature_that_has_expired_is_refused_and_not_shown(cloud: Cloud, azurite: Azurite) -> None:
     signature = azurite.sas(expiry="2020-01-01T00:00:00Z")
     secret = dict(urllib.parse.parse_qsl(signature))["sig"]
     with pytest.raises(ScoringError) as caught:
@@ -78,7 +76,7 @@ def test_a_signature_that_has_expired_is_refused_and_not_shown(cloud: Cloud, azu
 
 
 @pytest.mark.parametrize(("permissions", "action"), [("r", "write"), ("wc", "read"), ("rw", "list")])
-def test_a_signature_that_lacks_a_permission_is_told_which(cloud: Cloud, azurite: Azurite, permissions: str, action: str) -> None:  # noqa: F811
+def test_a_signature_that_lacks_a_permission_is_told_which(cloud: Cloud, azurite: Azurite, permissions: str, action: str) -> None:
     credential = signed(azurite, azurite.sas(permissions))
     asks = {
         "write": lambda: write(cloud, credential),
@@ -90,13 +88,13 @@ def test_a_signature_that_lacks_a_permission_is_told_which(cloud: Cloud, azurite
     assert f"the permission to {action} it: " in told(caught.value, "sig=") and caught.value.summary == "Access is denied"
 
 
-def test_a_signature_in_the_url_is_refused_and_not_shown(cloud: Cloud, azurite: Azurite) -> None:  # noqa: F811
+def test_a_signature_in_the_url_is_refused_and_not_shown(cloud: Cloud, azurite: Azurite) -> None:
     with pytest.raises(ScoringError) as caught:
         look(cloud.intake("in.csv", {}, url=f"{cloud.root}in.csv?{azurite.sas()}"))
     assert "SharedAccessSignature=" in told(caught.value, "sig=", "sp=")
 
 
-def test_a_public_container_needs_no_credential(cloud: Cloud, azurite: Azurite) -> None:  # noqa: F811
+def test_a_public_container_needs_no_credential(cloud: Cloud, azurite: Azurite) -> None:
     obstore.put(azurite.bucket("public", is_public=True), "in.csv", ROWS)
     assert look(cloud.intake("in.csv", {}, url=f"{azurite.url}/public/in.csv"))
     with pytest.raises(ScoringError) as caught:
@@ -133,7 +131,7 @@ def test_a_url_without_a_blob_is_refused(cloud: Cloud, url: str) -> None:
     assert caught.value.summary == "The url names no blob"
 
 
-def test_all_of_a_container_is_a_folder(cloud: Cloud, azurite: Azurite) -> None:  # noqa: F811
+def test_all_of_a_container_is_a_folder(cloud: Cloud, azurite: Azurite) -> None:
     whole = azure_cloud(azurite, "whole")
     whole.put("a.csv", ROWS)
     whole.put("b/c.csv", ROWS)

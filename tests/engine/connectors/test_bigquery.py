@@ -22,8 +22,7 @@ import pytest
 from faults import Fault, Instead, Proxy, cut_download, cut_upload, drop, hang_up
 from google.cloud import bigquery as google
 from google.cloud.storage import Bucket
-from servers.bigquery import BigQuery, bigquery  # noqa: F401 - a fixture
-from servers.gcs import gcs  # noqa: F401 - a fixture
+from servers.bigquery import BigQuery
 from servers.google_keys import Keys, running_keys
 from servers.process import free_port
 
@@ -37,7 +36,6 @@ from reconciler.errors import Cancelled, ScoringError
 from reconciler.options import Options
 from reconciler.settings import BigQueryIntake, BigQueryOutput
 
-pytestmark = pytest.mark.xdist_group("bigquery")
 BUCKET = "transfer"
 
 
@@ -53,12 +51,12 @@ def credential(keys: Keys) -> Mapping[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def bucket(bigquery: BigQuery) -> Bucket:  # noqa: F811
+def bucket(bigquery: BigQuery) -> Bucket:
     return bigquery.gcs.bucket(BUCKET)
 
 
 @pytest.fixture
-def client(bigquery: BigQuery, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> google.Client:  # noqa: F811
+def client(bigquery: BigQuery, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> google.Client:
     """With the endpoints in the environment."""
     for name, value in bigquery.variables.items():
         monkeypatch.setenv(name, value)
@@ -445,7 +443,7 @@ def test_a_key_may_be_text(client: google.Client, made: Callable[..., str], inta
 
 
 def test_what_breaks_off_or_is_not_there_ends_in_a_sentence(
-    bigquery: BigQuery,  # noqa: F811
+    bigquery: BigQuery,
     client: google.Client,
     dataset: str,
     made: Callable[..., str],
@@ -527,7 +525,7 @@ class Severing:
 
 
 def test_an_abort_does_not_wait_for_a_stream_that_stands_still(
-    bigquery: BigQuery,  # noqa: F811
+    bigquery: BigQuery,
     client: google.Client,
     dataset: str,
     bucket: Bucket,
@@ -549,7 +547,7 @@ DENIED = b'{"error": {"code": 403, "message": "Access Denied: User does not have
 
 
 def test_a_permission_that_lacks_is_named(
-    bigquery: BigQuery,  # noqa: F811
+    bigquery: BigQuery,
     client: google.Client,
     made: Callable[..., str],
     intake: Any,
@@ -568,7 +566,7 @@ def test_a_permission_that_lacks_is_named(
 
 @pytest.mark.parametrize("name", ["extract", "load"])
 def test_a_job_whose_answer_is_lost_is_not_run_twice(
-    bigquery: BigQuery,  # noqa: F811
+    bigquery: BigQuery,
     client: google.Client,
     dataset: str,
     bucket: Bucket,
@@ -592,7 +590,7 @@ def test_a_job_whose_answer_is_lost_is_not_run_twice(
 
 
 def test_a_job_killed_at_any_step_leaves_no_duplicate_row(
-    bigquery: BigQuery,  # noqa: F811
+    bigquery: BigQuery,
     client: google.Client,
     dataset: str,
     bucket: Bucket,

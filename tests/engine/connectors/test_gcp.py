@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from servers.clouds import Cloud, gcp_cloud, told
-from servers.gcs import Gcs, gcs  # noqa: F401
+from servers.gcs import Gcs
 from servers.process import free_port
 from servers.stranger import Answer, Asked, Stranger, stranger
 
@@ -17,13 +17,11 @@ from reconciler.engine.connectors.gcp import Url, parsed
 from reconciler.engine.look import look
 from reconciler.errors import ScoringError
 
-pytestmark = pytest.mark.xdist_group("objects")
-
 ROWS = b"a,b\n1,2\n"
 
 
 @pytest.fixture(scope="session")
-def cloud(gcs: Gcs) -> Cloud:  # noqa: F811
+def cloud(gcs: Gcs) -> Cloud:
     made = gcp_cloud(gcs, "own")
     made.put("in.csv", ROWS)
     return made
@@ -109,7 +107,7 @@ def test_a_bucket_that_is_not_public_needs_a_credential(cloud: Cloud, status: in
     assert "not public, and no credential is named" in caught.value.detail
 
 
-def test_google_s_own_variable_says_where_the_store_is(cloud: Cloud, gcs: Gcs, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_google_s_own_variable_says_where_the_store_is(cloud: Cloud, gcs: Gcs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs.url)
     assert look(cloud.intake("in.csv", url="gs://own/in.csv")) == look(cloud.intake("in.csv"))
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from servers.process import free_port
-from servers.web import Web, chunks, cut, gone, packed, page, redirect, stalled, status, unmeasured, web_server  # noqa: F401
+from servers.web import Web, chunks, cut, gone, packed, page, redirect, stalled, status, unmeasured
 
 from reconciler.engine.connectors.http import Patience, open_intake, open_sink
 from reconciler.engine.dialect import Dialect
@@ -32,7 +32,6 @@ from reconciler.errors import Cancelled, ScoringError
 from reconciler.options import Options
 from reconciler.settings import HttpIntake, HttpOutput
 
-pytestmark = pytest.mark.xdist_group("http")
 Bad = Callable[..., str]
 SECRET = "s3cr3t"
 SHORT = Patience(connect=2, silence=0.3, answer=0.3, pauses=(0.01, 0.01))

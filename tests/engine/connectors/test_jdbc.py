@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from psycopg import sql
-from servers.postgres import PASSWORD, USER, Postgres, postgres  # noqa: F401 - the fixture
+from servers.postgres import PASSWORD, USER, Postgres
 from servers.process import free_port
 
 from reconciler.engine.connectors import jdbc
@@ -20,7 +20,6 @@ from reconciler.errors import Lost, ScoringError
 from reconciler.options import CsvSettings, Options
 from reconciler.settings import JdbcIntake, JdbcOutput
 
-pytestmark = pytest.mark.xdist_group("jdbc")
 CREDENTIAL = {"credentialType": "basic", "user": USER, "password": PASSWORD}
 SCHEMA = 'my "own". schémà'
 
@@ -54,7 +53,7 @@ class Database:
 
 
 @pytest.fixture
-def database(postgres: Postgres) -> Iterator[Database]:  # noqa: F811
+def database(postgres: Postgres) -> Iterator[Database]:
     found = Database(postgres)
     yield found
     found.connection.close()

@@ -18,9 +18,8 @@ from typing import Any
 import jdbc_scoring
 import psycopg
 import pytest
-from servers.postgres import PASSWORD, USER, Postgres, postgres  # noqa: F401 - the fixture
+from servers.postgres import PASSWORD, USER, Postgres
 
-pytestmark = pytest.mark.xdist_group("jdbc")
 ROWS = 100_000
 STAGING = "kill.reconciler_6166c01ee91fb6641ecd28bd"
 GATE = 6166  # an advisory lock between the first rows of the intake and the last one
@@ -144,7 +143,7 @@ STEPS = [
 
 @pytest.mark.parametrize(("die", "statement"), [pytest.param(*step, id=f"{step[0].__name__}-{step[1]}") for step in STEPS])
 def test_a_killed_job_leaves_no_duplicate_row(
-    postgres: Postgres,  # noqa: F811
+    postgres: Postgres,
     regression: Path,
     tmp_path: Path,
     statement: str,

@@ -12,7 +12,7 @@ import psycopg
 import pyarrow as pa
 import pytest
 from servers.line import Line, lost_commit
-from servers.postgres import PASSWORD, USER, Postgres, postgres  # noqa: F401 - the fixture
+from servers.postgres import PASSWORD, USER, Postgres
 
 from reconciler.engine.connectors import jdbc
 from reconciler.engine.dialect import Dialect
@@ -24,7 +24,6 @@ from reconciler.errors import Cancelled, Lost, ScoringError
 from reconciler.options import CsvSettings
 from reconciler.settings import JdbcIntake, JdbcOutput
 
-pytestmark = pytest.mark.xdist_group("jdbc")
 BATCH = pa.RecordBatch.from_pydict({"id": list(range(50_000)), "p": [0.5] * 50_000})
 MOVED = "SELECT 1 FROM scores LIMIT 1"
 STAGING = "reconciler_6166c01ee91fb6641ecd28bd"
@@ -81,7 +80,7 @@ class Database:
 
 
 @pytest.fixture
-def database(postgres: Postgres) -> Iterator[Database]:  # noqa: F811
+def database(postgres: Postgres) -> Iterator[Database]:
     found = Database(postgres)
     yield found
     found.connection.close()

@@ -22,10 +22,7 @@ import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
-from servers.azurite import azurite  # noqa: F401
 from servers.clouds import Cloud, azure_cloud, gcp_cloud, s3_cloud
-from servers.gcs import gcs  # noqa: F401
-from servers.seaweed import seaweed  # noqa: F401
 from servers.wire import Cut, Wire
 
 from reconciler.engine.connectors.connector import connector
@@ -37,8 +34,6 @@ from reconciler.engine.pipeline import score
 from reconciler.engine.place import Place
 from reconciler.errors import Cancelled, ScoringError
 from reconciler.options import Options
-
-pytestmark = pytest.mark.xdist_group("objects")
 
 MAKES = {"s3": ("seaweed", s3_cloud), "azure": ("azurite", azure_cloud), "gcp": ("gcs", gcp_cloud)}
 NUMBERS = itertools.count()

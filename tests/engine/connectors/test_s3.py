@@ -13,7 +13,7 @@ import obstore
 import pytest
 from servers.clouds import Cloud, s3_cloud, told
 from servers.process import free_port
-from servers.seaweed import Seaweed, seaweed  # noqa: F401
+from servers.seaweed import Seaweed
 from servers.stranger import Answer, Asked, stranger
 
 from reconciler.engine.connectors.connector import connector
@@ -22,14 +22,12 @@ from reconciler.engine.look import look
 from reconciler.errors import ScoringError
 from reconciler.settings import S3Output
 
-pytestmark = pytest.mark.xdist_group("objects")
-
 KEY = base64.b64encode(bytes(range(32))).decode()
 ROWS = b"a,b\n1,2\n"
 
 
 @pytest.fixture(scope="session")
-def cloud(seaweed: Seaweed) -> Cloud:  # noqa: F811
+def cloud(seaweed: Seaweed) -> Cloud:
     made = s3_cloud(seaweed, "own")
     made.put("in.csv", ROWS)
     return made
@@ -64,7 +62,7 @@ def test_a_wrong_credential_is_named_by_its_field(cloud: Cloud, changed: Mapping
     assert caught.value.summary in said
 
 
-def test_a_credential_that_may_not_write_is_told_the_permission(cloud: Cloud, seaweed: Seaweed) -> None:  # noqa: F811
+def test_a_credential_that_may_not_write_is_told_the_permission(cloud: Cloud, seaweed: Seaweed) -> None:
     reader = {"credentialType": "s3", "awsAccessKeyId": seaweed.reader[0], "awsSecretAccessKey": seaweed.reader[1]}
     assert look(cloud.intake("in.csv", reader))
     with pytest.raises(ScoringError) as caught:
@@ -100,12 +98,12 @@ def test_a_key_that_the_library_would_change_is_refused(cloud: Cloud, key: str) 
     assert caught.value.summary == "The key cannot be used"
 
 
-def headers_of(seaweed: Seaweed, key: str) -> Mapping[str, str]:  # noqa: F811
+def headers_of(seaweed: Seaweed, key: str) -> Mapping[str, str]:
     with urllib.request.urlopen(obstore.sign(seaweed.store("own"), "GET", key, timedelta(minutes=1))) as answer:
         return dict(answer.headers.items())
 
 
-def test_an_output_is_encrypted_as_its_settings_say(cloud: Cloud, seaweed: Seaweed) -> None:  # noqa: F811
+def test_an_output_is_encrypted_as_its_settings_say(cloud: Cloud, seaweed: Seaweed) -> None:
     write(cloud)
     assert "x-amz-server-side-encryption" not in {name.lower() for name in headers_of(seaweed, "out.csv")}
     write(cloud, serverSideEncryption={"algorithm": "AES256"})

@@ -22,8 +22,7 @@ import obstore
 import pyarrow as pa
 import pytest
 from servers.line import Line
-from servers.seaweed import seaweed  # noqa: F401
-from servers.snowflake import BUCKET, PASSPHRASE, Snowflake, snowflake  # noqa: F401
+from servers.snowflake import BUCKET, PASSPHRASE, Snowflake
 from servers.wire import Cut, Wire
 from snowflake.connector.errors import IntegrityError, OperationalError, ProgrammingError
 
@@ -41,8 +40,6 @@ from reconciler.engine.settle import settle
 from reconciler.errors import Cancelled, ScoringError
 from reconciler.options import Options
 from reconciler.settings import SnowflakeIntake, SnowflakeOutput
-
-pytestmark = pytest.mark.xdist_group("snowflake")
 
 NUMBERS = itertools.count(1)
 STAGED = pytest.mark.parametrize("stage", [None, "lake"], ids=["without-a-stage", "through-a-stage"])

@@ -17,10 +17,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from servers.azurite import azurite  # noqa: F401
 from servers.line import Line
 from servers.process import free_port
-from servers.synapse import Synapse, store, synapse  # noqa: F401
+from servers.synapse import Synapse, store
 
 from reconciler.engine.connectors import synapse as room
 from reconciler.engine.connectors.external_source import Folder
@@ -34,8 +33,6 @@ from reconciler.engine.settle import settle
 from reconciler.errors import Cancelled, ScoringError
 from reconciler.options import Options
 from reconciler.settings import SynapseIntake, SynapseOutput
-
-pytestmark = pytest.mark.xdist_group("synapse")
 
 NUMBERS = itertools.count()
 JOB = "65f0c0ffee65f0c0ffee65f0"
@@ -91,23 +88,23 @@ def quoted(name: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def sources(synapse: Synapse) -> dict[str, str | None]:  # noqa: F811
+def sources(synapse: Synapse) -> dict[str, str | None]:
     synapse.external_source("lake_house", "lake-house", "some where/")
     return {"direct": None, "unloaded": "lake_house"}
 
 
 @pytest.fixture(params=["direct", "unloaded"])
-def bench(request: pytest.FixtureRequest, synapse: Synapse, sources: dict[str, str | None]) -> Bench:  # noqa: F811
+def bench(request: pytest.FixtureRequest, synapse: Synapse, sources: dict[str, str | None]) -> Bench:
     return Bench(synapse, sources[request.param])
 
 
 @pytest.fixture
-def direct(synapse: Synapse) -> Bench:  # noqa: F811
+def direct(synapse: Synapse) -> Bench:
     return Bench(synapse, None)
 
 
 @pytest.fixture
-def unloaded(synapse: Synapse, sources: dict[str, str | None]) -> Bench:  # noqa: F811
+def unloaded(synapse: Synapse, sources: dict[str, str | None]) -> Bench:
     return Bench(synapse, sources["unloaded"])
 
 

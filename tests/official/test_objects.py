@@ -4,22 +4,18 @@ import io
 from typing import Any
 
 import datarobot as dr
-import pytest
-from official import bottles, client, ended, is_wine, quiet, served, wine  # noqa: F401
-from served import table
-from servers.azurite import Azurite, azurite  # noqa: F401
-from servers.gcs import Gcs, gcs  # noqa: F401
-from servers.seaweed import Seaweed, seaweed  # noqa: F401
+from served import ended, table
+from servers.azurite import Azurite
+from servers.seaweed import Seaweed
 
 Job = dr.BatchPredictionJob
-pytestmark = [quiet, pytest.mark.xdist_group("official objects")]
 
 
 def content(store: Any, key: str) -> dict[str, list[str]]:
     return table(bytes(store.get(key).bytes()).decode())
 
 
-def test_score_s3(wine, bottles, is_wine, seaweed: Seaweed):  # noqa: F811
+def test_score_s3(wine, bottles, is_wine, seaweed: Seaweed):
     lake = seaweed.bucket("official")
     lake.put("to_predict.csv", bottles)
     credential = dr.Credential.create_s3("lake", seaweed.access_key_id, seaweed.secret_access_key)
@@ -35,7 +31,7 @@ def test_score_s3(wine, bottles, is_wine, seaweed: Seaweed):  # noqa: F811
     is_wine(content(lake, "predicted.csv"), "bottle_id")
 
 
-def test_score_azure(wine, bottles, is_wine, azurite: Azurite):  # noqa: F811
+def test_score_azure(wine, bottles, is_wine, azurite: Azurite):
     lake = azurite.bucket("official")
     lake.put("to_predict.csv", bottles)
     credential = dr.Credential.create_azure("lake of azure", azure_connection_string=azurite.connection_string)
@@ -50,7 +46,7 @@ def test_score_azure(wine, bottles, is_wine, azurite: Azurite):  # noqa: F811
     is_wine(content(lake, "predicted.csv"), "bottle_id", "hue")
 
 
-def test_score_a_dataset_of_the_ai_catalog_into_s3(wine, bottles, is_wine, seaweed: Seaweed):  # noqa: F811
+def test_score_a_dataset_of_the_ai_catalog_into_s3(wine, bottles, is_wine, seaweed: Seaweed):
     lake = seaweed.bucket("catalog")
     credential = dr.Credential.create_s3("lake for the catalog", seaweed.access_key_id, seaweed.secret_access_key)
     dataset = dr.Dataset.create_from_file(filelike=io.BytesIO(bottles))

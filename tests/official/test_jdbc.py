@@ -2,17 +2,15 @@
 
 import datarobot as dr
 import pytest
-from official import bottles, client, ended, is_wine, quiet, served, wine  # noqa: F401
-from served import table
-from servers.postgres import PASSWORD, USER, Postgres, postgres  # noqa: F401
+from served import ended, table
+from servers.postgres import PASSWORD, USER, Postgres
 
 Job = dr.BatchPredictionJob
-pytestmark = [quiet, pytest.mark.xdist_group("jdbc")]
 KEPT = ("cultivar_barbera_PREDICTION", "cultivar_barolo_PREDICTION", "cultivar_grignolino_PREDICTION", "cultivar_PREDICTION")
 
 
 @pytest.fixture(scope="module")
-def crm(served, postgres: Postgres):  # noqa: F811
+def crm(served, postgres: Postgres):
     """A table of the wines, and another schema for the scores."""
     rows = table(served.data("wine"))
     with postgres.connect() as connection:
@@ -26,7 +24,7 @@ def crm(served, postgres: Postgres):  # noqa: F811
 
 
 @pytest.fixture(scope="module")
-def store(served, postgres: Postgres):  # noqa: F811
+def store(served, postgres: Postgres):
     dr.Client(endpoint=served.endpoint, token=served.token)
     driver = dr.DataDriver.create("org.postgresql.Driver", "PostgreSQL")
     return dr.DataStore.create("jdbc", "crm", driver_id=driver.id, jdbc_url=postgres.url())
@@ -37,7 +35,7 @@ def user(store):
     return dr.Credential.create_basic("crm", USER, PASSWORD)
 
 
-def scored(crm, name, bottles):  # noqa: F811
+def scored(crm, name, bottles):
     """The columns of a table of scores, in the order of the intake."""
     listed = ", ".join(f'"{column}"' for column in KEPT)
     found = {row[0]: row[1:] for row in crm.execute(f"SELECT bottle_id, {listed} FROM {name}").fetchall()}
@@ -46,7 +44,7 @@ def scored(crm, name, bottles):  # noqa: F811
     return {column: [str(found[bottle][place]) for bottle in order] for place, column in enumerate(KEPT)}
 
 
-def test_score_jdbc(wine, bottles, is_wine, crm, store, user):  # noqa: F811
+def test_score_jdbc(wine, bottles, is_wine, crm, store, user):
     place = {"type": "jdbc", "data_store_id": store.id, "credential_id": user.credential_id}
     job = Job.score(
         wine,
@@ -58,7 +56,7 @@ def test_score_jdbc(wine, bottles, is_wine, crm, store, user):  # noqa: F811
     is_wine(scored(crm, "scoring.scores", bottles))
 
 
-def test_a_definition_writes_each_run_to_a_table_of_its_own(wine, bottles, is_wine, crm, store, user):  # noqa: F811
+def test_a_definition_writes_each_run_to_a_table_of_its_own(wine, bottles, is_wine, crm, store, user):
     place = {"type": "jdbc", "data_store_id": store.id, "credential_id": user.credential_id}
     definition = dr.BatchPredictionJobDefinition.create(
         enabled=False,
@@ -76,7 +74,7 @@ def test_a_definition_writes_each_run_to_a_table_of_its_own(wine, bottles, is_wi
     is_wine(scored(crm, name, bottles))
 
 
-def test_a_data_store_is_asked_what_is_in_it(crm, store, postgres: Postgres):  # noqa: F811
+def test_a_data_store_is_asked_what_is_in_it(crm, store, postgres: Postgres):
     assert store.test(USER, PASSWORD) == {"message": "Connection successful"}
     assert {"public", "scoring"} <= set(store.schemas(USER, PASSWORD)["schemas"])
     found = store.tables(USER, PASSWORD, schema="public")
@@ -92,7 +90,7 @@ def test_a_data_store_is_tried_with_a_credential(crm, store, user):
     assert store.test(credential_data=given) == {"message": "Connection successful"}
 
 
-def test_a_data_store_with_its_password_is_renamed_and_scored_and_shows_it_to_nobody(served, wine, bottles, is_wine, crm, postgres: Postgres):  # noqa: F811
+def test_a_data_store_with_its_password_is_renamed_and_scored_and_shows_it_to_nobody(served, wine, bottles, is_wine, crm, postgres: Postgres):
     store = dr.DataStore.create("jdbc", "whole", driver_id="6" * 24, jdbc_url=f"{postgres.url()}?user={USER}&password={PASSWORD}")
     store = dr.DataStore.get(store.id)
     assert store.params.jdbc_url == f"{postgres.url()}?user={USER}&password=[redacted]"

@@ -5,18 +5,15 @@ from typing import Any
 
 import datarobot as dr
 import pytest
-from official import bottles, client, ended, is_wine, quiet, wine  # noqa: F401
-from served import Served, serving, table
-from servers.bigquery import BigQuery, bigquery  # noqa: F401
-from servers.gcs import gcs  # noqa: F401
+from served import Served, ended, serving, table
+from servers.bigquery import BigQuery
 from servers.google_keys import Keys, running_keys
 
 Job = dr.BatchPredictionJob
-pytestmark = [quiet, pytest.mark.xdist_group("bigquery")]
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory, bigquery: BigQuery) -> Iterator[Served]:  # noqa: F811
+def served(tmp_path_factory: pytest.TempPathFactory, bigquery: BigQuery) -> Iterator[Served]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in bigquery.variables.items():
             patch.setenv(name, value)
@@ -31,13 +28,13 @@ def keys() -> Iterator[Keys]:
 
 
 @pytest.fixture
-def credential(client: Any, keys: Keys) -> Iterator[Any]:  # noqa: F811
+def credential(client: Any, keys: Keys) -> Iterator[Any]:
     made = dr.Credential.create_gcp("google", keys.account())
     yield made
     made.delete()
 
 
-def test_score_gcp(wine, bottles, is_wine, credential, keys, bigquery: BigQuery):  # noqa: F811
+def test_score_gcp(wine, bottles, is_wine, credential, keys, bigquery: BigQuery):
     lake = bigquery.gcs.bucket("official")
     lake.blob("to_predict.csv").upload_from_string(bottles)
     given = keys.given
@@ -53,7 +50,7 @@ def test_score_gcp(wine, bottles, is_wine, credential, keys, bigquery: BigQuery)
     is_wine(table(lake.blob("predicted.csv").download_as_text()), "bottle_id")
 
 
-def test_score_bigquery(wine, bottles, is_wine, credential, bigquery: BigQuery):  # noqa: F811
+def test_score_bigquery(wine, bottles, is_wine, credential, bigquery: BigQuery):
     google = bigquery.client()
     bigquery.gcs.bucket("official-transfer")
     google.create_dataset("official")

@@ -10,9 +10,6 @@ import datarobot as dr
 import pytest
 from served import Served, check_scored, predictions, serving, table
 
-RETRIES = "Using an empty collection for 'allowed_methods' option"
-quiet = pytest.mark.filterwarnings(f"ignore:{RETRIES}:FutureWarning")  # the client's own use of urllib3
-
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
@@ -45,11 +42,3 @@ def is_wine(served: Served, bottles: bytes) -> Callable[..., None]:
         check_scored(scored, expected, {name: given[name] for name in kept})
 
     return check
-
-
-def ended(job: dr.BatchPredictionJob) -> dict[str, Any]:
-    """What the client knows of a job that has gone well."""
-    job.wait_for_completion()
-    status = job.get_status()
-    assert status["status"] == "COMPLETED", status
-    return dict(status)

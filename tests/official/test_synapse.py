@@ -2,18 +2,16 @@
 
 import datarobot as dr
 import pytest
-from official import bottles, client, ended, is_wine, quiet, served, wine  # noqa: F401
-from served import table
-from servers.azurite import Azurite, azurite  # noqa: F401
-from servers.synapse import Synapse, synapse  # noqa: F401
+from served import ended, table
+from servers.azurite import Azurite
+from servers.synapse import Synapse
 
 Job = dr.BatchPredictionJob
 KEPT = ("cultivar_barbera_PREDICTION", "cultivar_barolo_PREDICTION", "cultivar_grignolino_PREDICTION", "cultivar_PREDICTION")
-pytestmark = [quiet, pytest.mark.xdist_group("synapse")]
 
 
 @pytest.mark.parametrize("is_external", [True, False], ids=["through an external data source", "without one"])
-def test_score_synapse(wine, bottles, is_wine, synapse: Synapse, azurite: Azurite, is_external):  # noqa: F811
+def test_score_synapse(wine, bottles, is_wine, synapse: Synapse, azurite: Azurite, is_external):
     rows = table(bottles.decode())
     name = "external" if is_external else "direct"
     columns = ", ".join(f"[{column}] {'VARCHAR(50)' if column == 'bottle_id' else 'FLOAT'}" for column in rows)

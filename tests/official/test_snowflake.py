@@ -2,18 +2,16 @@
 
 import datarobot as dr
 import pytest
-from official import bottles, client, ended, is_wine, quiet, served, wine  # noqa: F401
-from served import table
-from servers.seaweed import Seaweed, seaweed  # noqa: F401
-from servers.snowflake import Snowflake, snowflake  # noqa: F401
+from served import ended, table
+from servers.seaweed import Seaweed
+from servers.snowflake import Snowflake
 
 Job = dr.BatchPredictionJob
 KEPT = ("cultivar_barbera_PREDICTION", "cultivar_barolo_PREDICTION", "cultivar_grignolino_PREDICTION", "cultivar_PREDICTION")
-pytestmark = [quiet, pytest.mark.xdist_group("snowflake")]
 
 
 @pytest.mark.parametrize("is_staged", [True, False], ids=["through a stage", "without a stage"])
-def test_score_snowflake(wine, bottles, is_wine, snowflake: Snowflake, seaweed: Seaweed, is_staged):  # noqa: F811
+def test_score_snowflake(wine, bottles, is_wine, snowflake: Snowflake, seaweed: Seaweed, is_staged):
     rows = table(bottles.decode())
     name = "STAGED" if is_staged else "DIRECT"
     columns = ", ".join(f'"{column}" {"VARCHAR" if column == "bottle_id" else "DOUBLE"}' for column in rows)
