@@ -107,11 +107,15 @@ class Mixtures:
         return answer
 
     def _predictions(self, rows: pa.RecordBatch) -> Scores:
-        """In calls of a fixed size: a model's last digit may depend on how many rows it is given."""
-        answers: list[Scores] = []
-        for start in range(0, rows.num_rows, self._model.rows_at_once):
-            if self._is_halted():
-                raise Cancelled("The job was aborted")
-            some = rows.slice(start, self._model.rows_at_once)
-            answers.append(self._model.predict(some).reshape(some.num_rows, -1))
-        return np.concatenate(answers) if answers else np.empty((0, 1))
+        return predictions(self._model, rows, self._is_halted)
+
+
+def predictions(model: Model, rows: pa.RecordBatch, is_halted: Callable[[], bool]) -> Scores:
+    """(n, outputs), in calls of a fixed size: a model's last digit may depend on how many rows it is given. Raises Cancelled, ScoringError."""
+    answers: list[Scores] = []
+    for start in range(0, rows.num_rows, model.rows_at_once):
+        if is_halted():
+            raise Cancelled("The job was aborted")
+        some = rows.slice(start, model.rows_at_once)
+        answers.append(model.predict(some).reshape(some.num_rows, -1))
+    return np.concatenate(answers) if answers else np.empty((0, 1))

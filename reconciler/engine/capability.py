@@ -23,6 +23,7 @@ SERVED = frozenset(
         "prediction_threshold",
         "prediction_warning_enabled",
         "max_explanations",
+        "max_ngram_explanations",
         "threshold_high",
         "threshold_low",
         "explanation_algorithm",
@@ -41,7 +42,6 @@ _MONITORING = "The embedded engine scores and does not monitor; leave this out, 
 # Refused unless they have the API's default.
 REFUSED = {
     "batch_job_type": "The embedded engine runs prediction jobs only; run a monitoring job on DataRobot.",
-    "max_ngram_explanations": "No model served here says what each word of a text adds, so texts are explained as a whole; leave this out.",
     "prediction_instance": "The embedded engine runs on this machine; leave prediction_instance out.",
     "secondary_datasets_config_id": "The embedded engine does no feature discovery; leave this out, or score on DataRobot.",
     "timeseries_settings": "The embedded engine does not serve time series models yet; score on DataRobot.",
@@ -105,8 +105,12 @@ UNLIMITED = (
     "The model has no limits beyond which a prediction is an outlier. Add outlierLimits: {low: …, high: …} to inferenceModel in its "
     "model-metadata.yaml, or leave prediction_warning_enabled out."
 )
+WORDLESS = (
+    "The model does not say which of its columns are texts of words. List them as textFeatures: [COLUMN] in inferenceModel in its "
+    "model-metadata.yaml, or leave max_ngram_explanations out."
+)
 # Options that say which explanations to give, and so say nothing without max_explanations.
-_OF_EXPLANATIONS = ("explanation_class_names", "explanation_num_top_classes")
+_OF_EXPLANATIONS = ("explanation_class_names", "explanation_num_top_classes", "max_ngram_explanations")
 
 
 def refusals(options: Options, target_type: str | None = None) -> Iterator[tuple[str, str]]:
@@ -126,6 +130,8 @@ def model_refusals(options: Options, metadata: Metadata) -> Iterator[tuple[str, 
     yield from refusals(options, metadata.target_type)
     if options.prediction_warning_enabled and metadata.target_type == "Regression" and metadata.outlier_limits is None:
         yield "prediction_warning_enabled", UNLIMITED
+    if options.max_explanations and _is_asked(options, "max_ngram_explanations") and not metadata.text_features:
+        yield "max_ngram_explanations", WORDLESS
     unknown = [name for name in options.explanation_class_names or () if name not in metadata.class_labels]
     if unknown and metadata.target_type in BY_CLASS:
         yield "explanation_class_names", f"The model has no class {', '.join(unknown)}; its classes are {', '.join(metadata.class_labels)}."

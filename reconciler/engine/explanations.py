@@ -15,7 +15,8 @@ from reconciler.engine.background import Mixtures, nothing
 from reconciler.engine.capability import BY_CLASS
 from reconciler.engine.csv_text import number_text
 from reconciler.engine.metadata import Metadata
-from reconciler.engine.models.model import AdditiveModel, ExplainingModel, Model, Scores
+from reconciler.engine.models.model import AdditiveModel, ExplainingModel, Feature, Model, Scores
+from reconciler.engine.ngrams import Column, Ngrams, Places
 from reconciler.engine.signs import signs
 from reconciler.engine.strengths import COMPARED, Contributions, Exemplars, Method, Terms, Walks
 from reconciler.errors import Cancelled, ScoringError
@@ -24,6 +25,8 @@ from reconciler.options import Options
 # Rows of one call of the method. Large models explain some tens of rows a second: an abort shall not wait for more.
 _SLICE = 16
 _PARTS = ("FEATURE_NAME", "STRENGTH", "ACTUAL_VALUE", "QUALITATIVE_STRENGTH")
+# What the platform calls the column is not published; this is the name that the official client gives it in its own files.
+_NGRAMS = "PER_NGRAM_TEXT_EXPLANATIONS"
 _SUMS = ("SHAP_BASE_VALUE", "SHAP_REMAINING_TOTAL")
 
 
@@ -31,7 +34,7 @@ def explanation_names(metadata: Metadata, options: Options) -> list[str]:
     """The columns, in order; none if no explanations are asked for."""
     if not options.max_explanations:
         return []
-    each = [f"EXPLANATION_{place}_{part}" for place in range(1, options.max_explanations + 1) for part in _PARTS]
+    each = [f"EXPLANATION_{place}_{part}" for place in range(1, options.max_explanations + 1) for part in _parts(options)]
     each += _SUMS if _adds_up(options) else ()
     if metadata.target_type not in BY_CLASS:
         return each
@@ -39,12 +42,13 @@ def explanation_names(metadata: Metadata, options: Options) -> list[str]:
 
 
 class Explainer:
-    """`columns` are those of the intake that hold the model's features, in the order of the features; `background` has exactly these features."""
+    """`columns` are those of the intake that hold `features`, in their order; `background` has exactly these features."""
 
     def __init__(
         self,
         model: Model,
         metadata: Metadata,
+        features: Sequence[Feature],
         columns: Sequence[str],
         options: Options,
         background: Callable[[], pa.RecordBatch],
@@ -56,7 +60,8 @@ class Explainer:
         self._is_halted = is_halted
         is_sampled, self._prepare = _chosen(model, options, background, is_halted)
         # Rows of one piece: few where they take long, so that progress is seen.
-        self.rows_at_once = 64 if is_sampled else 256
+        self.rows_at_once = 64 if is_sampled or options.max_ngram_explanations else 256
+        self._ngrams = Ngrams(model, features, metadata, most, is_halted) if (most := options.max_ngram_explanations) else None
         self._prepared: Method | None = None
         self._lock = threading.Lock()
 
@@ -66,12 +71,14 @@ class Explainer:
         if not wanted.any():
             return [pa.nulls(rows.num_rows, pa.string())] * len(explanation_names(self._metadata, self._options))
         places = pa.array(np.flatnonzero(wanted))
-        strengths = self._strengths(features.take(places))
+        explained = features.take(places)
+        strengths = self._strengths(explained)
+        told = self._ngrams.of(explained) if self._ngrams else None
         values = pa.concat_arrays([rows.column(column).take(places) for column in self._columns])
         if self._metadata.target_type in BY_CLASS:
-            cells = self._of_classes(strengths, values, scores[wanted])
+            cells = self._of_classes(strengths, values, told, scores[wanted])
         else:
-            cells = self._of_one(strengths[:, 0], values)
+            cells = self._of_one(strengths[:, 0], values, told, np.zeros(len(strengths), np.intp))
         if wanted.all():
             return list(cells)
         back = pa.array(np.cumsum(wanted) - 1, mask=~wanted)
@@ -91,12 +98,12 @@ class Explainer:
             self._prepared = self._prepared or self._prepare()
             return self._prepared
 
-    def _of_classes(self, strengths: Scores, values: pa.Array, scores: Scores) -> Iterator[pa.Array]:
+    def _of_classes(self, strengths: Scores, values: pa.Array, told: Column | None, scores: Scores) -> Iterator[pa.Array]:
         labels = pa.array(self._metadata.class_labels)
         explained = self._explained_classes(scores)
         for place in explained.T:
             yield labels.take(pa.array(place))
-            yield from self._of_one(np.take_along_axis(strengths, place[:, None, None], axis=1)[:, 0], values)
+            yield from self._of_one(np.take_along_axis(strengths, place[:, None, None], axis=1)[:, 0], values, told, place)
         missing = _classes(self._options) - explained.shape[1]
         yield from [pa.nulls(len(scores), pa.string())] * (missing * len(explanation_names(self._metadata, self._options)) // _classes(self._options))
 
@@ -106,7 +113,7 @@ class Explainer:
             return np.tile([self._metadata.class_labels.index(name) for name in names], (len(scores), 1))
         return np.argsort(-scores, axis=1, kind="stable")[:, : _classes(self._options)]
 
-    def _of_one(self, contributions: Scores, values: pa.Array) -> Iterator[pa.Array]:
+    def _of_one(self, contributions: Scores, values: pa.Array, told: Column | None, outputs: Places) -> Iterator[pa.Array]:
         strengths, base = contributions[:, :-1], contributions[:, -1]
         most, features = self._options.max_explanations, strengths.shape[1]
         order = np.argsort(-np.abs(strengths), axis=1, kind="stable")
@@ -118,7 +125,9 @@ class Explainer:
             yield number_text(ordered[:, place])
             yield values.take(pa.array(chosen * len(chosen) + np.arange(len(chosen))))
             yield said[place]
-        yield from [pa.nulls(len(base), pa.string())] * (len(_PARTS) * max(most - features, 0))
+            if told is not None:
+                yield told(chosen, outputs)
+        yield from [pa.nulls(len(base), pa.string())] * (len(_parts(self._options)) * max(most - features, 0))
         if _adds_up(self._options):
             yield number_text(base)
             yield number_text(ordered[:, most:].sum(axis=1))
@@ -145,6 +154,10 @@ def _is_explained(model: ExplainingModel) -> bool:
         return bool(np.isfinite(model.contributions(nothing(model.features))).all())
     except ScoringError:
         return False
+
+
+def _parts(options: Options) -> Sequence[str]:
+    return (*_PARTS, _NGRAMS) if options.max_ngram_explanations else _PARTS
 
 
 def _adds_up(options: Options) -> bool:

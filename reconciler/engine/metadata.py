@@ -47,6 +47,7 @@ class Metadata:
     feature_names: tuple[str, ...] = ()
     column_types: Mapping[str, str] = field(default_factory=dict)
     is_trusted: bool = False
+    text_features: tuple[str, ...] = ()  # the columns whose values are texts of words, not categories
     outlier_limits: tuple[float, float] | None = None  # a regression model's predictions below or above are outliers
 
     @property
@@ -79,6 +80,7 @@ def read_metadata(folder: Path, *, is_trusted: bool = False) -> Metadata:
         feature_names=_names(folder, model, "feature_names") or tuple(artifact.types),
         column_types=artifact.types,
         is_trusted=is_trusted,
+        text_features=_names(folder, model, "textFeatures"),
         outlier_limits=_outlier_limits(folder, model, target_type),
     )
     _check_family(folder, metadata)

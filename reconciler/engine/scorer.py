@@ -63,7 +63,7 @@ class Scorer:
         if not job.options.max_explanations:
             return None
         background = partial(background_rows, job, self._features.wanted, is_halted)
-        return Explainer(self._model, self._metadata, self._features.columns, job.options, background, is_halted)
+        return Explainer(self._model, self._metadata, self._features.wanted, self._features.columns, job.options, background, is_halted)
 
     def _scored(self, table: pa.RecordBatch, features: pa.RecordBatch, good: Places, faults: dict[int, Fault]) -> Part:
         """What the model gives for the good rows; one that it cannot score is a fault more."""

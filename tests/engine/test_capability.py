@@ -12,7 +12,6 @@ from reconciler.options import Options
 
 ASKED: dict[str, Any] = {
     "batch_job_type": "monitoring",
-    "max_ngram_explanations": "all",
     "prediction_instance": {"host_name": "h"},
     "secondary_datasets_config_id": "s",
     "timeseries_settings": {"type": "forecast"},
@@ -73,7 +72,8 @@ def test_asking_for_nothing_is_accepted() -> None:
         (None, {"explanation_num_top_classes": 1}, ["explanation_num_top_classes"]),
         ("Binary", {"max_explanations": 3, "explanation_num_top_classes": 1}, ["explanation_num_top_classes"]),
         ("Regression", {"max_explanations": 3, "explanation_class_names": ["a"]}, ["explanation_class_names"]),
-        ("Multiclass", {"max_explanations": 3, "max_ngram_explanations": 5}, ["max_ngram_explanations"]),
+        ("Multiclass", {"max_explanations": 3, "max_ngram_explanations": 5}, []),
+        ("Multiclass", {"max_ngram_explanations": 5}, ["max_ngram_explanations"]),
         ("Anomaly", {"max_explanations": 3}, []),
         ("TextGeneration", {"max_explanations": 3}, ["max_explanations"]),
         ("Binary", {"max_explanations": 3, "threshold_high": 0.5, "threshold_low": 0.1, "explanation_algorithm": "shap"}, []),

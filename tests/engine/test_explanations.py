@@ -188,7 +188,7 @@ def explained_by(model: Fixed, rows: int, is_halted: Callable[[], bool] = lambda
     names = [feature.name for feature in model.features]
     texts = pa.RecordBatch.from_arrays([pa.array([f"{name}.{row}" for row in range(rows)]) for name in names], names)
     numbers = pa.RecordBatch.from_arrays([pa.nulls(rows, pa.float64())] * len(names), names)
-    explainer = Explainer(model, DIABETES, names, Options(**options), lambda: numbers, is_halted)
+    explainer = Explainer(model, DIABETES, model.features, names, Options(**options), lambda: numbers, is_halted)
     return [column.to_pylist() for column in explainer.cells(texts, numbers, np.zeros(rows))]
 
 

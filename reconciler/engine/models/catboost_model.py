@@ -1,6 +1,6 @@
 """CatBoost's binary models. The rule here: a row gets the number that the library's own predict gives for the same values.
 
-A category is the text as it stands, and a missing one the empty text, as in CatBoost's own reader of files; its frames may not hold one.
+A category or a text is taken as it stands, and a missing one as empty, as in CatBoost's own reader of files; its frames may not hold one.
 """
 
 from typing import Any
@@ -26,6 +26,7 @@ _LINKED = {"Poisson": "Exponent", "Tweedie": "Exponent"}
 # The work of one predict call, in rows x trees: some tenths of a second, so that an abort does not wait long.
 _WORK = 40_000_000
 _MAGIC = b"CBM1"
+_TEXTS = b"text_process_v"
 _FEWEST, _MOST = 256, 8192
 
 
@@ -64,9 +65,10 @@ class CatBoostModel:
         return parts[:, self._order] if self._order else parts
 
     def _pool(self, rows: pa.RecordBatch) -> catboost.Pool:
-        columns = {feature.name: _column(rows.column(place), feature.is_text) for place, feature in enumerate(self.features)}
-        texts = [place for place, feature in enumerate(self.features) if feature.is_text]
-        return catboost.Pool(pd.DataFrame(columns), cat_features=texts, thread_count=1)
+        categories, texts = self._model.get_cat_feature_indices(), self._model.get_text_feature_indices()
+        makers = dict.fromkeys(categories, _categories) | dict.fromkeys(texts, _texts)
+        columns = {feature.name: makers.get(place, _numbers)(rows.column(place)) for place, feature in enumerate(self.features)}
+        return catboost.Pool(pd.DataFrame(columns), cat_features=categories, text_features=texts, thread_count=1)
 
 
 def load(metadata: Metadata) -> CatBoostModel:
@@ -77,8 +79,8 @@ def load(metadata: Metadata) -> CatBoostModel:
         model.load_model(str(metadata.artifact), format="cbm")
     except (catboost.CatBoostError, OSError, ValueError) as error:
         raise _unloadable(metadata, " ".join(str(error).split()).removesuffix(".")) from error
-    if model.get_text_feature_indices() or model.get_embedding_feature_indices():
-        raise _unloadable(metadata, "it has text or embedding features, which this engine does not read")
+    if model.get_embedding_feature_indices():
+        raise _unloadable(metadata, "it has embedding features, which are no columns of a table")
     objective = _objective(metadata, model)
     features = _features(metadata, model)
     if metadata.target_type == "Regression":
@@ -90,17 +92,18 @@ def load(metadata: Metadata) -> CatBoostModel:
 def _damage(content: bytes) -> str | None:
     """What is wrong with the file's lengths. The library (1.2.10) reads on behind the end of one that is cut off, or takes it for whole.
 
-    `CBM1`, the length of the trees and the trees; then the number of the tables for categories, and each one's length and content.
+    `CBM1`, the length of the trees and the trees; then the number of the tables for categories, and each one's length and content; then what makes
+    features of texts, which the library checks itself.
     """
     if content[:4] != _MAGIC:
         return "it is no file of CatBoost's format cbm"
     place = 8 + _number_at(content, 4)
-    if place < len(content):
+    if place < len(content) and not content.startswith(_TEXTS, place):
         tables = _number_at(content, place)
         place += 4
         for _ in range(min(tables, len(content))):
             place += 4 + _number_at(content, place)
-    return None if place == len(content) else "it is cut off or damaged"
+    return None if place == len(content) or content.startswith(_TEXTS, place) else "it is cut off or damaged"
 
 
 def _number_at(content: bytes, place: int) -> int:
@@ -135,7 +138,7 @@ def _features(metadata: Metadata, model: catboost.CatBoost) -> tuple[Feature, ..
         if len(metadata.feature_names) != len(names):
             raise unfit(metadata, f"it has {len(names)} features, but feature_names lists {len(metadata.feature_names)}")
         names = list(metadata.feature_names)
-    texts = set(model.get_cat_feature_indices())
+    texts = {*model.get_cat_feature_indices(), *model.get_text_feature_indices()}
     return tuple(Feature(name, is_text=place in texts) for place, name in enumerate(names))
 
 
@@ -145,8 +148,14 @@ def _order(metadata: Metadata, labels: list[Any]) -> list[int]:
     return order_of(metadata, labels)
 
 
-def _column(values: pa.Array, is_text: bool) -> Any:
-    if not is_text:
-        return values.to_numpy(zero_copy_only=False)
+def _numbers(values: pa.Array) -> Any:
+    return values.to_numpy(zero_copy_only=False)
+
+
+def _texts(values: pa.Array) -> Any:
+    return values.fill_null("").to_numpy(zero_copy_only=False)
+
+
+def _categories(values: pa.Array) -> Any:
     encoded = values.fill_null("").dictionary_encode()
     return pd.Categorical.from_codes(encoded.indices.to_numpy(), encoded.dictionary.to_pylist())
