@@ -49,7 +49,7 @@ class CustomModel:
         self._turn = threading.Lock()
 
     def predict(self, rows: pa.RecordBatch) -> Scores:
-        data = inferred(rows)
+        data = inferred(rows, self._metadata.text_features)
         try:
             with self._turn:
                 return self._predicted(data)

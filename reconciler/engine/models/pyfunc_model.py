@@ -39,7 +39,7 @@ class PyfuncModel:
 
     def predict(self, rows: pa.RecordBatch) -> Scores:
         types = self._metadata.column_types
-        data = _as_signed(typed(rows), types) if types else inferred(rows)
+        data = _as_signed(typed(rows), types) if types else inferred(rows, self._metadata.text_features)
         try:
             with self._turn:
                 answer = self._model.predict(data)
