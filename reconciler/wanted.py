@@ -124,7 +124,7 @@ def _refusals(root: Path) -> "Refusals":
     @cache
     def metadata(folder: str) -> Metadata | None:
         try:
-            return read_metadata(root / folder)
+            return read_metadata(root / folder, is_trusted=True)  # nothing is loaded, so there is nothing to trust
         except ModelError:
             return None
 

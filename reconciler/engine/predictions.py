@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from reconciler.engine.csv_text import constant, number_text
 from reconciler.engine.metadata import Metadata
 from reconciler.engine.models.model import Scores
-from reconciler.errors import ScoringError
 from reconciler.options import Options
 
 # float32 models leave the unit interval by a rounding error.
@@ -141,9 +140,6 @@ def _warning(metadata: Metadata) -> Column:
 def _wanted_places(metadata: Metadata, options: Options) -> list[int]:
     """The places of the classes that are to be shown, in the metadata's order."""
     wanted = options.include_probabilities_classes or metadata.class_labels
-    if unknown := [label for label in wanted if label not in metadata.class_labels]:
-        detail = f"include_probabilities_classes names {', '.join(unknown)}; the model's classes are {', '.join(metadata.class_labels)}."
-        raise ScoringError("A class is unknown", detail)
     return [place for place, label in enumerate(metadata.class_labels) if label in wanted]
 
 
