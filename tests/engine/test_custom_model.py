@@ -55,6 +55,14 @@ def test_the_hooks_are_called_in_order(tmp_path: Path, scored: Scored) -> None:
     assert table.numbers(output) == ((rows.x.fillna(0) * 3 + rows.z.fillna(0)) + 1).tolist()
 
 
+def test_a_model_of_texts_is_asked_for_few_rows_at_once(tmp_path: Path, scored: Scored) -> None:
+    """One that takes seconds for a row shall show its progress, and not keep an abort waiting."""
+    code = "import pandas as pd\ndef load_model(code_dir): return 1\n"
+    code += "def score(data, model, **kwargs): return pd.DataFrame({'t': [f'{len(data)} rows'] * len(data)})\n"
+    output = scored(folder_for(tmp_path, code, "textgeneration"), "a\n" + "1\n" * 100, is_trusted=True)
+    assert table.column(output, "t_PREDICTION") == ["16 rows"] * 96 + ["4 rows"] * 4
+
+
 def test_the_hooks_see_every_column_as_pandas_reads_it(tmp_path: Path, scored: Scored) -> None:
     code = """
 import pandas as pd
