@@ -138,7 +138,7 @@ def _proof(reading: Reading, survey: Survey, serial: int) -> Proof:
 
 def _survey(reading: Reading, target: Collection[str], replace: Collection[str], *, option: str = "-target") -> Survey:
     project, snapshot = reading.project, reading.snapshot
-    specs = reading.specs = read_specs(project, snapshot, reading.key)
+    specs = reading.specs = read_specs(project, snapshot, reading.key, reading.digests)
     instances, recorded = _targeted(specs.instances, snapshot.recorded(project.workspace), target, option)
     requested = named("-replace", replace, {instance.address for instance in instances}) if replace else set()
     world = _world(reading, specs, instances, recorded)

@@ -97,7 +97,8 @@ async def _aborted(project: Project, snapshot: Snapshot, job_id: str) -> None:
 
 
 def _service(project: Project, snapshot: Snapshot) -> AbstractAsyncContextManager[Client]:
-    specs = read_specs(project, snapshot, configuration_key(project, Digests(project.root, snapshot.witnesses())))
+    digests = Digests(project.root, snapshot.witnesses())
+    specs = read_specs(project, snapshot, configuration_key(project, digests), digests)
     # The embedded service takes up every job that it was stopped in, so it needs the models of all of them.
     folders = {*specs.folders, *(run.model["deployment"] for run in snapshot.open_runs(project.workspace))}
     trust = {folder: folder in specs.trusted for folder in sorted(folders)}

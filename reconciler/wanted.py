@@ -1,7 +1,8 @@
 """The specs as the instances that should exist. The rule here: what was parsed and validated is kept, keyed by everything that decides the result.
 
 A key holds the content of every spec file, the project's folder (an absolute path inside of it is a relative one), the workspace, the variables, the
-release and the code that reads, compares and decides (a proof stands on the key, see `proof.py`); a hit needs no YAML, no pydantic, no rules.
+release and the code that reads, compares and decides (a proof stands on the key, see `proof.py`); a hit needs no YAML, no pydantic, no rules. Which
+models decide is known by what was kept alone, so that holds what they said of themselves.
 """
 
 import json
@@ -17,7 +18,7 @@ from reconciler.fingerprint import value_digest
 from reconciler.plan.planner import Wanted
 from reconciler.plan.remote import Remote, remote_of, remote_of_local
 from reconciler.project import Project
-from reconciler.spec.files import spec_files, unreadable
+from reconciler.spec.files import MODEL_MARKS, spec_files, unreadable
 from reconciler.state.snapshot import Snapshot
 from reconciler.version import VERSION
 
@@ -52,6 +53,7 @@ class Specs:
     endpoint: Mapping[str, Any] | None = None  # the workspace's raw settings; None: the embedded service
     remotes: Mapping[str, Remote] = field(default_factory=dict)  # of instances with places that are no files; of all at an endpoint
     trusted: tuple[str, ...] = ()  # those of the folders whose code may run
+    models: str = ""  # a digest of what the models say of themselves, by which options are refused
     openers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # what opens systems, by section and id; secrets are references
 
     def details(self, addresses: Iterable[str]) -> dict[str, Detail]:
@@ -63,24 +65,25 @@ class Specs:
     def body(self) -> str:
         # Column by column: 100,000 rows would be as many lists, made to be copied into tuples.
         columns = {field: [getattr(instance, field) for instance in self.instances] for field in Wanted._fields}
-        rest = {name: getattr(self, name) for name in ("folders", "trusted", "endpoint", "remotes", "openers")}
+        rest = {name: getattr(self, name) for name in ("folders", "trusted", "models", "endpoint", "remotes", "openers")}
         return json.dumps({**rest, "instances": columns}, ensure_ascii=False)
 
     def detail_rows(self) -> list[tuple[str, str]]:
         return [(address, json.dumps(detail, ensure_ascii=False)) for address, detail in (self.fresh or {}).items()]
 
 
-def read_specs(project: Project, snapshot: Snapshot, key: str) -> Specs:
+def read_specs(project: Project, snapshot: Snapshot, key: str, digests: Digests) -> Specs:
     """The instances of the configuration with this key. Raises SpecInvalid with every problem."""
     kept = snapshot.configuration(key)
-    if kept is None:
-        return _parse(project, snapshot, key)
-    body = json.loads(kept)
+    body = json.loads(kept) if kept else None
+    if body is None or body["models"] != _models(body["folders"], digests):
+        return _parse(project, snapshot, key, digests)
     columns = body["instances"]
     columns["depends_on"] = map(tuple, columns["depends_on"])
     instances = list(map(Wanted, *(columns[field] for field in Wanted._fields)))
     remotes = {address: Remote(*remote) for address, remote in body["remotes"].items()}
-    return Specs(key, instances, tuple(body["folders"]), snapshot, None, body["endpoint"], remotes, tuple(body["trusted"]), body["openers"])
+    folders, trusted = tuple(body["folders"]), tuple(body["trusted"])
+    return Specs(key, instances, folders, snapshot, None, body["endpoint"], remotes, trusted, body["models"], body["openers"])
 
 
 def configuration_key(project: Project, digests: Digests) -> str:
@@ -92,6 +95,10 @@ def configuration_key(project: Project, digests: Digests) -> str:
     # The release too: a package may be built with one time for all of its files.
     decided_by = [VERSION, str(project.root.absolute()), project.workspace, dict(project.variables), dict(project.offered), readers]
     return value_digest([*decided_by, contents])
+
+
+def _models(folders: Iterable[str], digests: Digests) -> str:
+    return value_digest([_content(f"{folder}/{name}", digests) for folder in folders for name in sorted(MODEL_MARKS)])
 
 
 def _content(file: str, digests: Digests) -> str | None:
@@ -124,7 +131,7 @@ def _refusals(root: Path) -> "Refusals":
     @cache
     def metadata(folder: str) -> Metadata | None:
         try:
-            return read_metadata(root / folder)
+            return read_metadata(root / folder, is_trusted=True)  # nothing is loaded, so there is nothing to trust
         except ModelError:
             return None
 
@@ -135,7 +142,7 @@ def _refusals(root: Path) -> "Refusals":
     return refused
 
 
-def _parse(project: Project, snapshot: Snapshot, key: str) -> Specs:
+def _parse(project: Project, snapshot: Snapshot, key: str, digests: Digests) -> Specs:
     read = load_specs(project)
     wanted = [
         Wanted(i.address, i.digest, value_digest(i.metadata), i.spec.get("deployment", ""), i.intake_file, i.output_file, i.depends_on)
@@ -144,7 +151,7 @@ def _parse(project: Project, snapshot: Snapshot, key: str) -> Specs:
     details = {i.address: Detail(i.deployment, i.spec, i.metadata, i.file, i.line) for i in read.instances}
     remotes = {i.address: remote for i in read.instances if (remote := _remote(read, i)) is not None}
     folders, trusted = tuple(sorted(set(read.deployments.values()))), tuple(sorted(read.trusted))
-    return Specs(key, wanted, folders, snapshot, details, read.endpoint, remotes, trusted, read.openers)
+    return Specs(key, wanted, folders, snapshot, details, read.endpoint, remotes, trusted, _models(folders, digests), read.openers)
 
 
 def _remote(read: "Configuration", instance: "Instance") -> Remote | None:

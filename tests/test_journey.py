@@ -77,6 +77,17 @@ def test_a_plan_refuses_what_the_model_does_not_have(project: Path, reconciler: 
     assert {(row["CLASS_1"], row["CLASS_2"]) for row in rows} == {("barbera", "barolo")}
 
 
+def test_a_plan_asks_the_model_again_that_says_something_else_now(applied: Path, reconciler: Reconciler) -> None:
+    edit(JOBS, "    prediction_threshold: 0.4\n", "    include_probabilities_classes: [malignant]\n")
+    assert reconciler("plan").code == 0
+    edit(Path("specs/models/breast_cancer/model-metadata.yaml"), "malignant", "bad")
+    said = reconciler("plan")
+    assert said.code == 1
+    assert "The model has no class malignant; its classes are bad, benign." in said.err
+    edit(Path("specs/models/breast_cancer/model-metadata.yaml"), "bad", "malignant")
+    assert reconciler("plan").code == 0
+
+
 def test_a_plan_asks_no_model_that_cannot_be_read(project: Path, reconciler: Reconciler) -> None:
     edit(
         JOBS,

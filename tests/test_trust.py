@@ -66,6 +66,18 @@ def test_with_trust_it_is_scored_once(home: Path, reconciler: Reconciler) -> Non
     assert reconciler("plan", "-detailed-exitcode").code == 0
 
 
+@pytest.mark.parametrize("binding", [TRUSTED, "models/doubling"])
+def test_a_plan_refuses_what_a_model_with_code_does_not_have_and_runs_nothing(home: Path, reconciler: Reconciler, binding: str) -> None:
+    project(home, binding)
+    with (home / "specs/jobs.yaml").open("a") as file:
+        file.write("    prediction_threshold: 0.5\n    max_explanations: 1\n    max_ngram_explanations: all\n")
+    said = reconciler("plan")
+    assert said.code == 1
+    assert "Only a binary model has a threshold" in said.err
+    assert "List them as textFeatures" in said.err
+    assert not (home / "models/doubling/.ran").exists()
+
+
 def test_taking_trust_back_changes_no_job(home: Path, reconciler: Reconciler) -> None:
     project(home, TRUSTED)
     assert reconciler("apply", "-auto-approve").code == 0

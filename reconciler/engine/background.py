@@ -21,7 +21,7 @@ from reconciler.engine.intakes import open_intake
 from reconciler.engine.job import ScoringJob
 from reconciler.engine.models.model import Feature, Model, Scores
 from reconciler.engine.place import Place
-from reconciler.errors import Cancelled, ScoringError
+from reconciler.errors import Cancelled, ModelError, ScoringError
 from reconciler.options import CsvSettings
 
 FILE = "background.csv"
@@ -83,13 +83,24 @@ class Mixtures:
         """`size` rows are drawn, without repetition and with a fixed seed, from those that the model has a prediction for."""
         self._model = model
         self._is_halted = is_halted
-        usable = np.flatnonzero(np.isfinite(self._predictions(rows)).all(axis=1))
+        usable = np.flatnonzero(self._are_usable(rows))
         if not len(usable):
             raise ScoringError("The model cannot be explained", f"It has a prediction for none of the {rows.num_rows} rows of the background.")
         drawn = np.random.default_rng(_SEED).permutation(usable)[:size]
         self._rows = rows.take(pa.array(np.sort(drawn)))
         self.size = len(drawn)
         self.features = rows.num_columns
+
+    def _are_usable(self, rows: pa.RecordBatch) -> NDArray[np.bool_]:
+        """Which rows the model has a prediction for. When it fails, each half is tried alone, down to the row that is the cause."""
+        try:
+            return np.asarray(np.isfinite(self._predictions(rows)).all(axis=1))
+        except (Cancelled, ModelError):
+            raise
+        except ScoringError:
+            half = rows.num_rows // 2
+            halves = (rows.slice(0, half), rows.slice(half)) if half else ()
+            return np.concatenate([self._are_usable(some) for some in halves]) if halves else np.array([False])
 
     def background(self) -> Scores:
         """(size, outputs): the predictions of the background itself."""

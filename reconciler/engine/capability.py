@@ -109,6 +109,8 @@ WORDLESS = (
     "The model does not say which of its columns are texts of words. List them as textFeatures: [COLUMN] in inferenceModel in its "
     "model-metadata.yaml, or leave max_ngram_explanations out."
 )
+# Options that name classes of the model, and the target types that have them.
+_OF_CLASSES = {"explanation_class_names": BY_CLASS, "include_probabilities_classes": BY_CLASS | {"Binary"}}
 # Options that say which explanations to give, and so say nothing without max_explanations.
 _OF_EXPLANATIONS = ("explanation_class_names", "explanation_num_top_classes", "max_ngram_explanations")
 
@@ -132,9 +134,10 @@ def model_refusals(options: Options, metadata: Metadata) -> Iterator[tuple[str, 
         yield "prediction_warning_enabled", UNLIMITED
     if options.max_explanations and _is_asked(options, "max_ngram_explanations") and not metadata.text_features:
         yield "max_ngram_explanations", WORDLESS
-    unknown = [name for name in options.explanation_class_names or () if name not in metadata.class_labels]
-    if unknown and metadata.target_type in BY_CLASS:
-        yield "explanation_class_names", f"The model has no class {', '.join(unknown)}; its classes are {', '.join(metadata.class_labels)}."
+    for field, target_types in _OF_CLASSES.items():
+        unknown = [name for name in getattr(options, field) or () if name not in metadata.class_labels]
+        if unknown and metadata.target_type in target_types:
+            yield field, f"The model has no class {', '.join(unknown)}; its classes are {', '.join(metadata.class_labels)}."
 
 
 def _is_asked(options: Options, field: str) -> bool:

@@ -1,16 +1,18 @@
 """How far each n-gram of a text moved a row's prediction. The rule here: its strength is the prediction, less that of the same row without it.
 
 An n-gram is a word, wherever it stands in the text; its strength is in the space of the prediction (a probability for classes). One that changes
-nothing is unknown to the model.
+nothing is unknown to the model. A word is letters, the marks on them, and digits; where a script puts no space between words, it is all up to
+the next one.
 
 Source: the way is DataRobot's (US 2024/0028828 A1: a second prediction "for a second data set that lacks the first n-gram"); the keys are those of
 `PredictionExplanations` in the official client.
 """
 
 import json
-import re
-from collections.abc import Callable, Iterable, Sequence
+import unicodedata
+from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import groupby
 from typing import Literal
 
 import numpy as np
@@ -23,8 +25,12 @@ from reconciler.engine.models.model import Feature, Model, Scores
 from reconciler.engine.signs import signs
 from reconciler.errors import ModelError, ScoringError
 
-_WORD = re.compile(r"\w+")
+# The rows of one call of the model, and their bytes: a text of some thousand words is held some thousand times, and an abort shall not wait for all.
+_ROWS, _BYTES = 64, 1 << 18
+# The joiners stand within words.
+_OF_WORDS = frozenset("_\u200c\u200d")
 _Span = tuple[int, int]
+_Spans = Sequence[Sequence[_Span]]
 Places = NDArray[np.intp]
 Column = Callable[[Places, Places], pa.Array]
 
@@ -32,7 +38,7 @@ Column = Callable[[Places, Places], pa.Array]
 class Ngrams:
     """`features` are those of the rows, in their order; `most` bounds the n-grams of one text.
 
-    Costs one prediction for each different word of a text, and one more.
+    Costs one prediction for each different word of a text, and one more in each call.
     """
 
     def __init__(
@@ -55,26 +61,29 @@ class Ngrams:
         """
 
         @cache
-        def told(row: int, place: int) -> list[str] | None:
-            return self._told(rows.slice(row, 1), place) if place in self._places else None
+        def moved(row: int, place: int) -> tuple[_Spans, Scores] | None:
+            return self._moved(rows.slice(row, 1), place) if place in self._places else None
 
         def column(places: Places, outputs: Places) -> pa.Array:
-            found = [(told(row, place), output) for row, (place, output) in enumerate(zip(places.tolist(), outputs.tolist(), strict=True))]
-            return pa.array([None if cells is None else cells[output] for cells, output in found], pa.string())
+            found = [(moved(row, place), output) for row, (place, output) in enumerate(zip(places.tolist(), outputs.tolist(), strict=True))]
+            return pa.array([of_row and self._document(of_row[0], of_row[1][:, output]) for of_row, output in found], pa.string())
 
         return column
 
-    def _told(self, row: pa.RecordBatch, place: int) -> list[str] | None:
-        """What there is to say of one text of one row, for each output of the model."""
+    def _moved(self, row: pa.RecordBatch, place: int) -> tuple[_Spans, Scores] | None:
+        """The words of one text of one row, and how far each moved each output of the model; None where the text is missing."""
         text = row.column(place)[0].as_py()
         if text is None:
             return None
         words = _words(text)
-        return [self._document(list(words.values()), column) for column in self._strengths(row, place, text, words.values()).T]
+        at_once = max(min(_ROWS, _BYTES // max(row.nbytes, 1)), 1)
+        starts = range(0, len(words) or 1, at_once)
+        return words, np.concatenate([self._strengths(row, place, text, words[start : start + at_once]) for start in starts])
 
-    def _strengths(self, row: pa.RecordBatch, place: int, text: str, words: Iterable[Sequence[_Span]]) -> Scores:
+    def _strengths(self, row: pa.RecordBatch, place: int, text: str, words: _Spans) -> Scores:
         """(words, outputs)"""
-        shortened = pa.array([text, *(_without(text, spans) for spans in words)], pa.string())
+        # A blank and not nothing, which a model of the user's code would be given as a missing value.
+        shortened = pa.array([text, *(_without(text, spans) or " " for spans in words)], pa.string())
         rows = row.take(pa.array(np.zeros(len(shortened), np.intp))).set_column(place, row.schema.names[place], shortened)
         found = predictions(self._model, rows, self._is_halted)
         if not np.isfinite(found).all():
@@ -82,7 +91,7 @@ class Ngrams:
         strengths: Scores = found[0] - found[1:]
         return strengths
 
-    def _document(self, spans: Sequence[Sequence[_Span]], strengths: Scores) -> str:
+    def _document(self, spans: _Spans, strengths: Scores) -> str:
         order = np.argsort(-np.abs(strengths), kind="stable")
         qualities = [column[0].as_py() for column in signs(strengths[order][None])] if len(order) else []
         return json.dumps(
@@ -98,12 +107,20 @@ class Ngrams:
         )
 
 
-def _words(text: str) -> dict[str, list[_Span]]:
+def _words(text: str) -> list[list[_Span]]:
     """Where each word stands, in characters, the end behind its last; capitals are no other word."""
     found: dict[str, list[_Span]] = {}
-    for match in _WORD.finditer(text):
-        found.setdefault(match.group().casefold(), []).append(match.span())
-    return found
+    end = 0
+    for is_word, letters in groupby(text, _is_of_word):
+        begin, word = end, "".join(letters)
+        end += len(word)
+        if is_word:
+            found.setdefault(word.casefold(), []).append((begin, end))
+    return list(found.values())
+
+
+def _is_of_word(letter: str) -> bool:
+    return letter in _OF_WORDS or unicodedata.category(letter)[0] in "LMN"
 
 
 def _without(text: str, spans: Sequence[_Span]) -> str:

@@ -17,6 +17,8 @@ from reconciler.errors import Cancelled, ScoringError
 MAGIC = b"PAR1"
 SUFFIX = ".parquet"
 _BUFFER = 1 << 20
+# Types whose rows Arrow cannot choose from, and those that hold the same values.
+_PLAIN = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 # Rows of a group of the output: enough for readers to skip by, few enough to hold.
 _GROUP_ROWS, _GROUP_BYTES = 1 << 17, 32 << 20
 
@@ -49,7 +51,7 @@ class ParquetIntake:
         except (pa.ArrowException, OSError) as error:
             self._bytes.close()
             raise unreadable(self.name, error) from error
-        self._schema = self._file.schema_arrow
+        self._schema = pa.schema([field.with_type(_PLAIN.get(field.type, field.type)) for field in self._file.schema_arrow])
         self.header = self._schema.names
         self.bytes_total = file.size
         self._read = 0
@@ -75,10 +77,19 @@ class ParquetIntake:
             for batch in batches:
                 if is_halted():
                     raise Cancelled("The job was aborted")
-                yield BatchPiece(self._part, self._read, batch)
+                yield BatchPiece(self._part, self._read, self._checked(batch))
                 self._read += batch.num_rows
         except (pa.ArrowException, OSError) as error:
             raise unreadable(self.name, error) from error
+
+    def _checked(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """In our types. Whoever wrote the file may have called bytes a text that are none."""
+        for field, column in zip(batch.schema, batch.columns, strict=True):
+            try:
+                column.validate(full=True)
+            except pa.ArrowInvalid as error:
+                raise unreadable(f"{self.name}, column {field.name}", error) from error
+        return batch.cast(pa.schema([self._schema.field(name) for name in batch.schema.names]))
 
     def close(self) -> None:
         self._file.close()

@@ -1,7 +1,7 @@
 """The prediction columns of the scored file. The rule here: names, order and meaning are those of the API's output schema."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from reconciler.engine.csv_text import constant, number_text
 from reconciler.engine.metadata import Metadata
 from reconciler.engine.models.model import Scores
-from reconciler.errors import ScoringError
 from reconciler.options import Options
 
 # float32 models leave the unit interval by a rounding error.
@@ -61,12 +60,11 @@ def _binary(metadata: Metadata, options: Options) -> list[Column]:
         metadata.positive_label: lambda scored: number_text(scored.scores),
         metadata.negative_label: lambda scored: number_text(1 - scored.scores),
     }
-    threshold_text = number_text(np.array([threshold]))[0].as_py()
     return [
         *_class_columns(metadata, options, probabilities),
         Column(f"{metadata.target_name}_PREDICTION", lambda scored: _labels(metadata, np.where(scored.scores >= threshold, 0, 1))),
-        replace(_constant_column("THRESHOLD", threshold_text), is_number=True),
-        _constant_column("POSITIVE_CLASS", metadata.positive_label),
+        _threshold_column("THRESHOLD", threshold),
+        Column("POSITIVE_CLASS", lambda scored: constant(metadata.positive_label, scored.rows.num_rows)),
     ]
 
 
@@ -81,25 +79,24 @@ def _multiclass(metadata: Metadata, options: Options) -> list[Column]:
 def _multilabel(metadata: Metadata, options: Options) -> list[Column]:
     """A row may have several labels or none: each has its own probability, threshold and decision."""
     threshold = metadata.prediction_threshold
-    threshold_text = number_text(np.array([threshold]))[0].as_py()
     columns = []
     for place in _wanted_places(metadata, options):
         name = f"{metadata.target_name}_{metadata.class_labels[place]}"
-        columns += [Column(f"{name}_PROBABILITY", _probability_of(place))] if options.include_probabilities else []
-        columns += [_constant_column(f"{name}_THRESHOLD", threshold_text), Column(f"{name}_DECISION", _decision_on(place, threshold))]
+        columns += [Column(f"{name}_PROBABILITY", _probability_of(place), is_number=True)] if options.include_probabilities else []
+        columns += [_threshold_column(f"{name}_THRESHOLD", threshold), Column(f"{name}_DECISION", _decision_on(place, threshold))]
     return columns
 
 
 def _clustering(metadata: Metadata, options: Options) -> list[Column]:
     places = _wanted_places(metadata, options) if options.include_probabilities else []
     return [
-        *(Column(f"{metadata.class_labels[place]}_PREDICTION", _probability_of(place)) for place in places),
+        *(Column(f"{metadata.class_labels[place]}_PREDICTION", _probability_of(place), is_number=True) for place in places),
         Column("PREDICTION", lambda scored: _labels(metadata, scored.scores.argmax(axis=1))),
     ]
 
 
 def _anomaly(metadata: Metadata, options: Options) -> list[Column]:
-    return [Column("ANOMALY_SCORE", lambda scored: number_text(scored.scores))]
+    return [Column("ANOMALY_SCORE", lambda scored: number_text(scored.scores), is_number=True)]
 
 
 def _text_generation(metadata: Metadata, options: Options) -> list[Column]:
@@ -141,9 +138,6 @@ def _warning(metadata: Metadata) -> Column:
 def _wanted_places(metadata: Metadata, options: Options) -> list[int]:
     """The places of the classes that are to be shown, in the metadata's order."""
     wanted = options.include_probabilities_classes or metadata.class_labels
-    if unknown := [label for label in wanted if label not in metadata.class_labels]:
-        detail = f"include_probabilities_classes names {', '.join(unknown)}; the model's classes are {', '.join(metadata.class_labels)}."
-        raise ScoringError("A class is unknown", detail)
     return [place for place, label in enumerate(metadata.class_labels) if label in wanted]
 
 
@@ -151,5 +145,6 @@ def _labels(metadata: Metadata, indices: NDArray[np.intp]) -> pa.Array:
     return pa.array(metadata.class_labels).take(pa.array(indices))
 
 
-def _constant_column(name: str, text: str) -> Column:
-    return Column(name, lambda scored: constant(text, scored.rows.num_rows))
+def _threshold_column(name: str, threshold: float) -> Column:
+    text = number_text(np.array([threshold]))[0].as_py()
+    return Column(name, lambda scored: constant(text, scored.rows.num_rows), is_number=True)

@@ -8,7 +8,7 @@ from reconciler.errors import SpecInvalid
 
 FOLDER = "specs"
 
-_MODEL_MARKS = frozenset({"model-metadata.yaml", "MLmodel"})
+MODEL_MARKS = frozenset({"model-metadata.yaml", "MLmodel"})
 
 
 def spec_files(root: Path) -> list[Path]:
@@ -24,7 +24,7 @@ def spec_files(root: Path) -> list[Path]:
     found: list[Path] = []
     top = root / FOLDER
     for folder, folders, files in os.walk(top, onerror=stop):
-        if Path(folder) != top and not _MODEL_MARKS.isdisjoint(files):
+        if Path(folder) != top and not MODEL_MARKS.isdisjoint(files):
             folders.clear()
             continue
         folders[:] = [name for name in folders if not name.startswith(".")]

@@ -95,13 +95,31 @@ def test_what_does_not_fit_the_model_is_refused(target_type: str | None, options
         ("Clustering", ("a", "b"), ["d"], {"explanation_class_names": "The model has no class d; its classes are a, b."}),
     ],
 )
-def test_classes_are_those_of_the_model(
+def test_classes_that_are_explained_are_those_of_the_model(
     specs: Path, target_type: str, labels: tuple[str, ...], names: list[str] | None, refused: dict[str, str]
 ) -> None:
     metadata = replace(read_metadata(specs / "models/diabetes"), target_type=target_type, class_labels=labels)
     found = dict(model_refusals(Options(max_explanations=1, explanation_class_names=names), metadata))
     assert found.keys() == refused.keys()
     assert all(sentence in found[field] for field, sentence in refused.items())
+
+
+@pytest.mark.parametrize(
+    ("target_type", "labels", "names", "is_refused"),
+    [
+        ("Binary", ("a", "b"), ["b"], False),
+        ("Binary", ("a", "b"), ["b", "d"], True),
+        ("Multiclass", ("a", "b", "c"), ["A"], True),
+        ("Multilabel", ("a", "b"), ["d"], True),
+        ("Clustering", ("a", "b"), ["d"], True),
+    ],
+)
+def test_classes_that_are_shown_are_those_of_the_model(
+    specs: Path, target_type: str, labels: tuple[str, ...], names: list[str], is_refused: bool
+) -> None:
+    metadata = replace(read_metadata(specs / "models/diabetes"), target_type=target_type, class_labels=labels)
+    found = dict(model_refusals(Options(include_probabilities_classes=names), metadata))
+    assert found.keys() == ({"include_probabilities_classes"} if is_refused else set())
 
 
 @pytest.mark.parametrize(

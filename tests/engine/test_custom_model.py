@@ -8,13 +8,17 @@ from typing import Any
 import joblib
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import table
 from sklearn.linear_model import LogisticRegression, Ridge
 
+from reconciler.engine.job import ScoringJob
 from reconciler.engine.metadata import read_metadata
 from reconciler.engine.models.registry import load_model
+from reconciler.engine.pipeline import score
 from reconciler.errors import ModelError, ScoringError
+from reconciler.options import Options
 
 Scored = Callable[..., bytes]
 NUMBERS = ["x", "z"]
@@ -53,6 +57,14 @@ def test_the_hooks_are_called_in_order(tmp_path: Path, scored: Scored) -> None:
     output = scored(folder_for(tmp_path, HOOKS), content, is_trusted=True)
     rows = read(content)
     assert table.numbers(output) == ((rows.x.fillna(0) * 3 + rows.z.fillna(0)) + 1).tolist()
+
+
+def test_a_model_of_texts_is_asked_for_few_rows_at_once(tmp_path: Path, scored: Scored) -> None:
+    """One that takes seconds for a row shall show its progress, and not keep an abort waiting."""
+    code = "import pandas as pd\ndef load_model(code_dir): return 1\n"
+    code += "def score(data, model, **kwargs): return pd.DataFrame({'t': [f'{len(data)} rows'] * len(data)})\n"
+    output = scored(folder_for(tmp_path, code, "textgeneration"), "a\n" + "1\n" * 100, is_trusted=True)
+    assert table.column(output, "t_PREDICTION") == ["16 rows"] * 96 + ["4 rows"] * 4
 
 
 def test_the_hooks_see_every_column_as_pandas_reads_it(tmp_path: Path, scored: Scored) -> None:
@@ -128,6 +140,27 @@ import pandas as pd
 def load_model(code_dir): return 1
 def score(data, model, **kwargs): return pd.DataFrame({"low": 0.25, "mid": 0.5, "high": [0.25] * len(data)})
 """
+
+
+@pytest.mark.parametrize(
+    ("target_type", "answer", "texts"),
+    [
+        ("regression", '{"Predictions": [2.5] * len(data)}', set()),
+        ("binary", '{"yes": [0.5] * len(data)}', {"t_PREDICTION", "POSITIVE_CLASS"}),
+        ("multiclass", '{"low": 0.0, "mid": 1.0, "high": [0.0] * len(data)}', {"t_PREDICTION"}),
+        ("multilabel", '{"low": 0.9, "mid": 0.2, "high": [0.7] * len(data)}', {"t_low_DECISION", "t_mid_DECISION", "t_high_DECISION"}),
+        ("clustering", '{"low": 0.0, "mid": 1.0, "high": [0.0] * len(data)}', {"PREDICTION"}),
+        ("anomaly", '{"Predictions": [2.5] * len(data)}', set()),
+        ("textgeneration", '{"t": ["a"] * len(data)}', {"t_PREDICTION"}),
+    ],
+)
+def test_numbers_are_numbers_where_columns_have_types(tmp_path: Path, target_type: str, answer: str, texts: set[str]) -> None:
+    code = f"import pandas as pd\ndef load_model(code_dir): return 1\ndef score(data, model, **kwargs): return pd.DataFrame({answer})\n"
+    (tmp_path / "in.csv").write_text("x\n1\n2\n")
+    job = ScoringJob(folder_for(tmp_path, code, target_type), tmp_path / "in.csv", tmp_path / "out.parquet", Options(), is_trusted=True)
+    score(job, report=lambda progress: None, is_cancelled=lambda: False)
+    schema = pq.read_schema(tmp_path / "out.parquet")
+    assert {field.name: str(field.type) for field in schema} == {name: "string" if name in texts else "double" for name in schema.names}
 
 
 @pytest.mark.parametrize(

@@ -13,14 +13,17 @@ from typing import Any
 import lightgbm
 import numpy as np
 import onnx
+import pandas as pd
 import pyarrow as pa
 import pytest
+import skops.io
 from numpy.typing import NDArray
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -478,6 +481,21 @@ def test_the_first_rows_are_the_background_of_a_folder_without_one(tmp_path: Pat
     assert scored(folder, INTAKE, max_explanations=2) == without
     (tmp_path / "background.csv").write_text("u,v\n1,2\n")
     assert scored(folder, INTAKE, max_explanations=2) != without
+
+
+@pytest.mark.parametrize("algorithm", ["shap", "xemp"])
+@pytest.mark.parametrize("own", ["", "u,v\n0.5,1\n,0\n1,1\n"])
+def test_a_row_that_the_model_cannot_take_is_none_to_compare_with(tmp_path: Path, scored: Scored, algorithm: str, own: str) -> None:
+    """It fails alone, wherever it stands."""
+    frame = pd.DataFrame(DATA[:50], columns=["u", "v"])
+    network = MLPRegressor(hidden_layer_sizes=(3,), solver="lbfgs", max_iter=2000, random_state=1).fit(frame, frame.u * frame.v)
+    skops.io.dump(network, tmp_path / "model.skops")
+    (tmp_path / "model-metadata.yaml").write_text(METADATA.format("regression"))
+    if own:
+        (tmp_path / "background.csv").write_text(own)
+    rows = table(scored(tmp_path, "u,v\n1,2\n,3\n2,1\n", max_explanations=2, include_prediction_status=True, explanation_algorithm=algorithm))
+    assert [row["prediction_status"] == "OK" for row in rows] == [True, False, True]
+    assert [bool(row["EXPLANATION_2_STRENGTH"]) for row in rows] == [True, False, True]
 
 
 @pytest.mark.parametrize(

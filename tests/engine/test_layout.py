@@ -84,7 +84,7 @@ def test_status_is_ok(regression: Path, scored: Scored) -> None:
 @pytest.mark.parametrize(
     ("intake", "options", "sentence"),
     [
-        (INTAKE, {"include_probabilities_classes": ["2"]}, "names 2; the model's classes are 1, 0.0"),
+        (INTAKE, {"include_probabilities_classes": ["2"]}, "The model has no class 2; its classes are 1, 0.0"),
         (INTAKE, {"passthrough_columns": ["id", "nope"]}, "passthrough_columns names nope; the intake has id, a, b, note"),
         ("a,b,THRESHOLD\n1,2,3\n", {"passthrough_columns_set": "all"}, "would have THRESHOLD more than once"),
         (INTAKE, {"column_names_remapping": {"THRESHOLD": "POSITIVE_CLASS"}}, "would have POSITIVE_CLASS more than once"),

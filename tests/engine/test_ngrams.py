@@ -1,13 +1,16 @@
 """What each word of a text adds. The rule here: its strength is the library's own prediction, less that of the text without it."""
 
 import json
+import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import catboost
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import skops.io
 import table
@@ -18,7 +21,9 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 
 from reconciler.engine.metadata import read_metadata
+from reconciler.engine.models.model import Feature, Scores
 from reconciler.engine.models.registry import load_model
+from reconciler.engine.ngrams import Ngrams
 from reconciler.errors import ModelError, ScoringError
 
 Scored = Callable[..., bytes]
@@ -29,6 +34,7 @@ REVIEWS = pd.DataFrame(
         "stars": [4.0, 1.0, 3.0, 2.0, 4.0, 1.0, 5.0, 1.0],
     }
 )
+DIABETES = read_metadata(Path(__file__).parents[2] / "specs/models/diabetes")
 KINDS = ["high", "low", "mid", "low", "high", "low", "high", "low"]
 
 
@@ -131,6 +137,53 @@ def test_text_features_of_catboost_are_read_and_told_of(tmp_path: Path, scored: 
         shorter = [without(each.review, [(span["startingIndex"], span["endingIndex"]) for span in word["ngrams"]]) for word in words]
         found = model.predict_proba(pd.DataFrame({**each.to_dict(), "review": [each.review, *shorter]})[["review", "stars", "color"]])[:, 1]
         assert [word["strength"] for word in words] == pytest.approx(found[0] - found[1:], abs=1e-9)
+
+
+def test_a_word_keeps_the_marks_on_its_letters(tmp_path: Path, scored: Scored) -> None:
+    texts = ["cafe\u0301 \u0939\u093f\u0928\u094d\u0926\u0940", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645, a_b", "映画、とても良い"]
+    folder = saved(tmp_path, text_model(Ridge(), REVIEWS.stars), "regression")
+    output = scored(folder, pd.DataFrame({"review": texts, "stars": 1}).to_csv(index=False), max_explanations=2, max_ngram_explanations="all")
+    found = [
+        [[text[each["startingIndex"] : each["endingIndex"]] for each in word["ngrams"]] for word in told(row)]
+        for text, row in zip(texts, table.rows_of(output), strict=True)
+    ]
+    assert found == [[[word] for word in text.replace(",", "").replace("、", " ").split()] for text in texts]
+
+
+def test_custom_code_is_given_a_text_as_a_text(tmp_path: Path, scored: Scored) -> None:
+    model = text_model(Ridge(), REVIEWS.stars)
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps(model))
+    (tmp_path / "custom.py").write_text("def score(data, model, **labels):\n    return model.predict(data[['review', 'stars']])\n")
+    folder = table.folder_for(tmp_path, "regression", textFeatures=["review"])
+    rows = pd.DataFrame({"review": ["good", "4.5", "7", "bad film"], "stars": [1.0, 2.0, 3.0, 4.0]})
+    options = {"max_explanations": 2, "max_ngram_explanations": "all", "include_prediction_status": True}
+    for some in (rows, rows[:1], rows[1:2], rows[2:3]):
+        output = scored(folder, some.to_csv(index=False), is_trusted=True, **options)
+        assert table.column(output, "prediction_status") == ["OK"] * len(some)
+        assert table.numbers(output) == pytest.approx(model.predict(some), abs=1e-9)
+        for row, (text, stars) in zip(table.rows_of(output), some.itertuples(index=False), strict=True):
+            words = told(row)
+            assert [word["strength"] for word in words] == pytest.approx(moves(model.predict, text, stars, words), abs=1e-9)
+
+
+def test_a_long_text_is_never_in_memory_once_for_each_word() -> None:
+    """What the model is given at once is bounded, and all of it is told of."""
+    given: list[int] = []
+
+    class Lengths:
+        features = (Feature("review", is_text=True), Feature("other", is_text=True))
+        rows_at_once = 4096
+
+        def predict(self, rows: pa.RecordBatch) -> Scores:
+            given.append(rows.nbytes)
+            return np.array([float(len(text)) for text in rows.column(0).to_pylist()])
+
+    words = [f"w{place}" * 2 for place in range(3000)]
+    model, metadata = Lengths(), replace(DIABETES, text_features=("review",))
+    row = pa.RecordBatch.from_pydict({"review": [" ".join(words)], "other": ["x" * 50_000]})
+    (cell,) = Ngrams(model, model.features, metadata, "all", lambda: False).of(row)(np.array([0]), np.array([0])).to_pylist()
+    assert sorted(word["strength"] for word in json.loads(cell)) == sorted(float(len(word)) for word in words)
+    assert max(given) < 1 << 19
 
 
 def test_a_text_without_words_has_none_to_tell_of(tmp_path: Path, scored: Scored) -> None:

@@ -10,6 +10,13 @@ from reconciler.engine.models.labels import places
 from reconciler.engine.models.model import Scores
 from reconciler.errors import ScoringError
 
+# Of one call. A text takes its model long, and an abort waits for the call that is under way.
+_ROWS, _TEXTS = 4096, 16
+
+
+def rows_at_once(metadata: Metadata) -> int:
+    return _TEXTS if metadata.target_type == "TextGeneration" else _ROWS
+
 
 def scores_of(metadata: Metadata, answer: Any) -> Scores:
     """Raises ScoringError for an answer that the target type cannot have."""

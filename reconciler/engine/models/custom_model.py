@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from reconciler.engine.artifact import PICKLE, SUFFIXES
 from reconciler.engine.metadata import Metadata
-from reconciler.engine.models.answers import scores_of
+from reconciler.engine.models.answers import rows_at_once, scores_of
 from reconciler.engine.models.estimator import failure, predictor
 from reconciler.engine.models.frame import inferred
 from reconciler.engine.models.model import Feature, Scores
@@ -29,15 +29,13 @@ from reconciler.errors import ModelError, ScoringError
 
 # What DRUM calls, of those hooks that concern us; one that would be left out in silence is refused.
 _UNSUPPORTED = ("read_input_data", "score_unstructured", "chat", "CustomTask")
-_ROWS = 4096
 
 Hook = Callable[..., Any]
 
 
 class CustomModel:
-    rows_at_once = _ROWS
-
     def __init__(self, metadata: Metadata, hooks: ModuleType, model: Any) -> None:
+        self.rows_at_once = rows_at_once(metadata)
         # What the metadata lists; without a list, every column of the intake, as DRUM gives them.
         self.features = tuple(Feature(name, is_text=True) for name in metadata.feature_names)
         self._metadata = metadata
@@ -49,7 +47,7 @@ class CustomModel:
         self._turn = threading.Lock()
 
     def predict(self, rows: pa.RecordBatch) -> Scores:
-        data = inferred(rows)
+        data = inferred(rows, self._metadata.text_features)
         try:
             with self._turn:
                 return self._predicted(data)

@@ -1,6 +1,7 @@
 """Rows as the pandas frame for a model of Python. The rule here: it is what the model's maker would have read from the same file."""
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,11 +14,11 @@ def typed(rows: pa.RecordBatch) -> pd.DataFrame:
     return pd.DataFrame({name: _column(rows.column(place)) for place, name in enumerate(rows.schema.names)})
 
 
-def inferred(rows: pa.RecordBatch) -> pd.DataFrame:
-    """As pandas reads a CSV file of these rows, so that a column's type is what its values look like."""
+def inferred(rows: pa.RecordBatch, words: Sequence[str] = ()) -> pd.DataFrame:
+    """As pandas reads a CSV file of these rows, so that a column's type is what its values look like; but a column of `words` is text."""
     written = io.BytesIO()
     pyarrow.csv.write_csv(rows, written)
-    return pd.read_csv(io.BytesIO(written.getvalue()), skip_blank_lines=False, low_memory=False)
+    return pd.read_csv(io.BytesIO(written.getvalue()), skip_blank_lines=False, low_memory=False, dtype=dict.fromkeys(words, str))
 
 
 def _column(values: pa.Array) -> np.ndarray[tuple[int], np.dtype[np.float64 | np.object_]]:

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from reconciler.engine.metadata import Metadata
-from reconciler.engine.models.answers import scores_of
+from reconciler.engine.models.answers import rows_at_once, scores_of
 from reconciler.engine.models.estimator import failure
 from reconciler.engine.models.frame import inferred, typed
 from reconciler.engine.models.model import Feature, Scores
@@ -24,13 +24,11 @@ with warnings.catch_warnings():
     import mlflow.pyfunc
 
 _NUMBERS = {"double": "float64", "float": "float32", "long": "int64", "integer": "int32", "boolean": "bool"}
-_ROWS = 4096
 
 
 class PyfuncModel:
-    rows_at_once = _ROWS
-
     def __init__(self, metadata: Metadata, model: Any) -> None:
+        self.rows_at_once = rows_at_once(metadata)
         types = metadata.column_types
         self.features = tuple(Feature(name, is_text=types.get(name) not in _NUMBERS) for name in types or metadata.feature_names)
         self._metadata = metadata
@@ -39,7 +37,7 @@ class PyfuncModel:
 
     def predict(self, rows: pa.RecordBatch) -> Scores:
         types = self._metadata.column_types
-        data = _as_signed(typed(rows), types) if types else inferred(rows)
+        data = _as_signed(typed(rows), types) if types else inferred(rows, self._metadata.text_features)
         try:
             with self._turn:
                 answer = self._model.predict(data)
