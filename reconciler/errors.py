@@ -29,6 +29,9 @@ from collections.abc import Sequence
 
 from reconciler.diagnostic import Diagnostic
 
+# In the words of a job of ours whose last step was not answered; who submitted it goes by them.
+UNSETTLED = "Nobody knows whether the rows are in the output"
+
 
 class ReconcilerError(Exception):
     """The root: `str(error)` is the summary, `detail` says why and what to do."""

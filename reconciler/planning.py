@@ -78,10 +78,10 @@ def make_plan(project: Project, *, target: Collection[str] = (), replace: Collec
         acting = [decision for decision in survey.decisions if decision.action is not Action.NO_OP]
         if unopened := _unopened(project, survey.specs, acting):
             raise SpecInvalid(list(_placed(project.root, survey.specs, unopened)))
-        notes = tuple(_notes(survey))
+        changes = tuple(_described(survey, acting))
+        notes = (*_notes(survey), *_doubts(survey, changes))
         if is_whole and not acting and not notes:
             reading.proof = _proof(reading, survey, serial)
-        changes = tuple(_described(survey, acting))
         return Plan(
             project.workspace,
             lineage,
@@ -144,7 +144,8 @@ def _survey(reading: Reading, target: Collection[str], replace: Collection[str],
     world = _world(reading, specs, instances, recorded)
     if world.problems:
         raise SpecInvalid(list(_placed(project.root, specs, world.problems)))
-    decisions = decide(instances, recorded, world.observed, requested, specs.remotes)
+    doubted = {run.address for run in snapshot.open_runs(project.workspace) if run.is_in_doubt}
+    decisions = decide(instances, recorded, world.observed, requested, specs.remotes, doubted)
     if world.awaited:
         scored = {decision.address for decision in decisions if decision.action in SCORES}
         if problems := unwritten(instances, specs.remotes, world.awaited, scored):
@@ -183,6 +184,14 @@ def _notes(survey: Survey) -> Iterator[Diagnostic]:
     if unknown:
         details = survey.specs.details(unknown)
         yield from _placed(survey.root, survey.specs, {name: note_of_unknown(details[name].spec, unknown[name]) for name in unknown})
+
+
+def _doubts(survey: Survey, changes: Iterable[Change]) -> Iterator[Diagnostic]:
+    """What an apply will ask about runs whose jobs may have left rows in a table."""
+    for change in changes:
+        run = survey.snapshot.run(change.open_run) if change.open_run else None
+        if run is not None and run.is_in_doubt:
+            yield Diagnostic("Rows may be in the table already", run.status_details or "", address=change.address, severity="warning")
 
 
 def _have_state(path: Path) -> None:

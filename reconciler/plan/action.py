@@ -48,6 +48,7 @@ class Reason(StrEnum):
     REQUESTED = "requested"
     UPSTREAM_RERUNS = "upstream reruns"
     INTERRUPTED = "interrupted"
+    IN_DOUBT = "in doubt"
     METADATA_CHANGED = "metadata changed"
     NOT_DECLARED = "not declared"
 
@@ -65,6 +66,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.REQUESTED: "-replace names it",
     Reason.UPSTREAM_RERUNS: "the job that writes its intake will run",
     Reason.INTERRUPTED: "an apply was interrupted while it ran",
+    Reason.IN_DOUBT: "nobody knows whether its last job has left rows in the table",
     Reason.METADATA_CHANGED: "its description, tags, timeouts or retries changed",
     Reason.NOT_DECLARED: "it is no longer in the specs",
 }

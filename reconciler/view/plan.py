@@ -90,6 +90,7 @@ def reason_text(reason: Reason, change: Change) -> str:
         Reason.OUTPUT_ALTERED: change.output_file,
         Reason.UPSTREAM_RERUNS: change.intake_file,
         Reason.INTERRUPTED: change.open_run and f"run {change.open_run}",
+        Reason.IN_DOUBT: change.open_run and f"run {change.open_run}",
     }
     thing = about.get(reason)
     how = _changed_facts(change) if reason is Reason.INTAKE_CHANGED else ""

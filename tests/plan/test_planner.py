@@ -31,6 +31,7 @@ class Case(NamedTuple):
     reasons: tuple[Reason, ...]
     is_requested: bool = False
     reruns_upstream: bool = False
+    is_doubted: bool = False
 
 
 GOOD = recorded(DELIVERED)
@@ -111,6 +112,10 @@ CASES = {
     "open-run-is-not-resumed-when-requested": Case(
         recorded(DELIVERED, OPEN), AS_RECORDED, WANTED, Action.RERUN, (Reason.REQUESTED,), is_requested=True
     ),
+    "open-run-may-have-left-rows": Case(recorded(None, OPEN), AS_RECORDED, WANTED, Action.RESUME, (Reason.IN_DOUBT,), is_doubted=True),
+    "open-run-may-have-left-rows-and-the-spec-changed": Case(
+        recorded(DELIVERED, OPEN), AS_RECORDED, CHANGED_SPEC, Action.RERUN, (Reason.SPEC_CHANGED, Reason.IN_DOUBT), is_doubted=True
+    ),
     "metadata-changed": Case(recorded(DELIVERED, metadata="metadata-1"), AS_RECORDED, WANTED, Action.UPDATE, (Reason.METADATA_CHANGED,)),
     "metadata-and-spec-changed": Case(recorded(DELIVERED, metadata="metadata-1"), AS_RECORDED, CHANGED_SPEC, Action.RERUN, (Reason.SPEC_CHANGED,)),
     "not-declared": Case(GOOD, AS_RECORDED, None, Action.FORGET, (Reason.NOT_DECLARED,)),
@@ -127,7 +132,8 @@ def test_decision(case: Case) -> None:
         wanted.append(Wanted("job.upstream", "spec", "metadata", "models/u", "data/u.csv", "data/a.csv", ()))
         wanted[0] = wanted[0]._replace(depends_on=("job.upstream",))
         world["job.upstream"] = AS_RECORDED
-    decided = {decision.address: decision for decision in decide(wanted, state, world, {"job.a"} if case.is_requested else ())}
+    requested, doubted = ({"job.a"} if is_so else set() for is_so in (case.is_requested, case.is_doubted))
+    decided = {decision.address: decision for decision in decide(wanted, state, world, requested, doubted=doubted)}
     assert decided["job.a"] == Decision("job.a", case.action, case.reasons)
 
 

@@ -104,6 +104,7 @@ def test_reason_names_what_it_is_about(change: Make, side: Sides) -> None:
         "requested",
         "upstream reruns: data/wine.csv",
         "interrupted",
+        "in doubt",
         "metadata changed",
         "not declared",
     ]
