@@ -17,7 +17,7 @@ from reconciler.plan.remote import Answers, Look, Looks, Question, Remote
 from reconciler.plan.selection import named, with_upstream
 from reconciler.project import Project
 from reconciler.proof import Proof, body_of, kept_proof, prove, prove_at_endpoint, stands, with_places
-from reconciler.refresh import World, look, look_at_endpoint, note_of_unknown, unwritten
+from reconciler.refresh import World, delivered_to, look, look_at_endpoint, note_of_unknown, unwritten
 from reconciler.state.record import Recorded, Run
 from reconciler.state.snapshot import Snapshot, open_snapshot
 from reconciler.wanted import Detail, Specs, configuration_key, read_specs
@@ -127,7 +127,8 @@ def _standing_proof(reading: Reading, serial: int) -> Proof | None:
 
 def _proof(reading: Reading, survey: Survey, serial: int) -> Proof:
     specs, root = survey.specs, reading.project.root
-    looks = {remote.place: reading.looks[remote.place] for remote in specs.remotes.values() if remote.place is not None}
+    places = {place for remote in specs.remotes.values() for place in (remote.place, remote.output)}
+    looks = {place: look for place, look in reading.looks.items() if place in places}
     if specs.endpoint is None:
         proof = prove(reading.key, serial, specs.folders, specs.instances, root, reading.digests)
     else:
@@ -158,7 +159,9 @@ def _world(reading: Reading, specs: Specs, instances: Sequence[Wanted], recorded
     ours = [remotes[instance.address] for instance in instances if instance.address in remotes] if remotes else []
     # First, since who asks may be refused for a missing token.
     answers = {} if specs.endpoint is None else reading.ask(specs.endpoint, {question for remote in ours for question in remote.questions()})
-    looks = reading.look(specs.openers, (remote.place for remote in ours if remote.place is not None))
+    outputs = [delivered_to(recorded.get(instance.address), remotes.get(instance.address)) for instance in instances] if remotes else []
+    places = [*(remote.place for remote in ours), *outputs]
+    looks = reading.look(specs.openers, (place for place in places if place is not None))
     if specs.endpoint is None:
         return look(instances, recorded, root, digests, remotes, looks)
     return look_at_endpoint(instances, recorded, root, digests, remotes, answers, looks)

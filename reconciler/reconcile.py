@@ -99,7 +99,7 @@ async def _attended(
         adoption = Adoption(store, client, store.snapshot.open_runs(plan.workspace))
         # The embedded service opens what it is given by itself, when it opens the place.
         opened = dict if plan.endpoint is None else vault.opened
-        runner = Runner(project.root, store, client, watch, adoption, sight.has_intake, sight.has_model, listen, opened)
+        runner = Runner(project.root, store, client, watch, adoption, sight.has_intake, sight.has_model, listen, sight.delivered, opened)
         try:
             async with _heartbeat(store):
                 creator = None if plan.endpoint is None else await client.creator()

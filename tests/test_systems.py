@@ -4,7 +4,9 @@ import itertools
 import json
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +197,7 @@ def test_job_reads_what_another_has_written_to_a_system(lake: Objects, root: Pat
     assert is_up_to_date(reconciler)
 
 
-def test_place_that_another_job_wrote_and_that_is_gone_is_told_by_the_plan(lake: Objects, root: Path, write: Write, reconciler: Reconciler) -> None:
+def test_output_that_is_gone_is_written_anew_and_what_reads_it_too(lake: Objects, root: Path, write: Write, reconciler: Reconciler) -> None:
     intake = lake.make("raw.csv", WINES)["intake"]
     write(
         lake.openers,
@@ -204,12 +206,91 @@ def test_place_that_another_job_wrote_and_that_is_gone_is_told_by_the_plan(lake:
     )
     apply(reconciler)
     lake.cloud.remove("gone.csv")
-    said = reconciler("plan", "-no-color")
-    assert (said.code, said.out, said.err.count("\nError: ")) == (1, "", 1)
-    assert "gone.csv" in said.err
-    assert "on specs/jobs.yaml line" in said.err
-    assert "reconciler apply -replace='job.first'" in " ".join(said.err.split())
-    assert reconciler("apply", "-auto-approve", "-replace=job.first").code == 0
+    assert reasons(root) == {"job.first": [f"output missing: {lake.cloud.url('gone.csv')}"], "job.second": ["upstream reruns"]}
+    apply(reconciler)
+    assert is_up_to_date(reconciler)
+
+
+@pytest.fixture(params=["s3", "azure", "gcp"])
+def cloud(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Objects:
+    made = SYSTEMS[request.param](request, f"house-{next(NUMBERS)}")
+    assert isinstance(made, Objects)
+    tell(made, monkeypatch)
+    return made
+
+
+def test_output_elsewhere_is_looked_at_again(cloud: Objects, root: Path, write: Write, reconciler: Reconciler) -> None:
+    write(cloud.openers, a={"intake": local(root, "a.csv", WINES), "output": cloud.output("a.csv")})
+    apply(reconciler)
+    assert is_up_to_date(reconciler)  # decided anew, and remembered
+    assert is_up_to_date(reconciler)
+    url, written = cloud.cloud.url("a.csv"), cloud.cloud.get("a.csv")
+    cloud.cloud.remove("a.csv")
+    assert reasons(root) == {"job.a": [f"output missing: {url}"]}
+    apply(reconciler)
+    assert (cloud.cloud.get("a.csv"), is_up_to_date(reconciler)) == (written, True)
+    cloud.cloud.put("a.csv", b"no scores")
+    assert reasons(root) == {"job.a": [f"output altered: {url}"]}
+    apply(reconciler)
+    assert (cloud.cloud.get("a.csv"), is_up_to_date(reconciler)) == (written, True)
+
+
+def test_folder_of_partitions_is_looked_at_again_without_what_others_put_beside_them(
+    cloud: Objects, root: Path, write: Write, reconciler: Reconciler
+) -> None:
+    output = {**cloud.output("scores/"), "format": "parquet", "partition_columns": ["bottle_id"]}
+    write(cloud.openers, a={"intake": local(root, "a.csv", WINES[:3]), "output": output})
+    apply(reconciler)
+    assert is_up_to_date(reconciler)
+    parts = cloud.cloud.listed()
+    cloud.cloud.put("scores/mine.parquet", b"another's")
+    assert is_up_to_date(reconciler)
+    cloud.cloud.remove(parts[0])
+    assert reasons(root) == {"job.a": [f"output altered: {cloud.cloud.url('scores/')}"]}
+    apply(reconciler)
+    assert (len(cloud.cloud.listed()), is_up_to_date(reconciler)) == (len(parts) + 1, True)
+    for part in cloud.cloud.listed():
+        cloud.cloud.remove(part)
+    assert reasons(root) == {"job.a": [f"output missing: {cloud.cloud.url('scores/')}"]}
+
+
+def test_output_that_cannot_be_looked_at_is_taken_to_be_as_it_was(
+    lake: Objects, root: Path, write: Write, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(lake.openers, a={"intake": local(root, "a.csv", WINES), "output": lake.output("a.csv")})
+    apply(reconciler)
+    lake.cloud.remove("a.csv")
+    with monkeypatch.context() as without:
+        without.delenv("SYSTEM_awsSecretAccessKey")
+        assert is_up_to_date(reconciler)  # and remembered
+    with monkeypatch.context() as wrong:
+        wrong.setenv("SYSTEM_awsSecretAccessKey", "another")
+        assert is_up_to_date(reconciler)
+    assert [why.split(":")[0] for why in reasons(root)["job.a"]] == ["output missing"]
+
+
+def test_output_that_was_not_looked_at_when_it_was_delivered_is_not_looked_at_later(
+    lake: Objects, root: Path, write: Write, reconciler: Reconciler
+) -> None:
+    write(lake.openers, a={"intake": local(root, "a.csv", WINES), "output": lake.output("a.csv")})
+    apply(reconciler)
+    with closing(sqlite3.connect(root / "state/reconciler.db", isolation_level=None)) as db:
+        db.execute("UPDATE runs SET output_digest = NULL")
+    lake.cloud.remove("a.csv")
+    assert is_up_to_date(reconciler)
+
+
+def test_job_whose_upstream_writes_the_same_rows_again_is_left_as_it_is(lake: Objects, root: Path, write: Write, reconciler: Reconciler) -> None:
+    """The second job's own output is an object too, and still there."""
+    write(
+        lake.openers,
+        first={"intake": local(root, "a.csv", WINES), "output": to("first.csv"), "passthrough_columns": None, "passthrough_columns_set": "all"},
+        second={"intake": {**LOCAL, "file": "${job.first.output}"}, "output": lake.output("second.csv")},
+    )
+    apply(reconciler)
+    (root / "out/first.csv").unlink()
+    assert sorted(reasons(root)) == ["job.first", "job.second"]
+    assert "1 scored, 0 failed, 1 unchanged" in apply(reconciler)
     assert is_up_to_date(reconciler)
 
 

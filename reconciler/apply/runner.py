@@ -44,6 +44,7 @@ _NAMED = 3
 class Runner:
     """Takes runs to their end. `has_intake` and `has_model` tell whether a run's intake and model are still those of its fingerprint.
 
+    `delivered` gives the digest of what a job has written to another system, where that can be looked at again.
     `opened` gives a request with what the references in it stand for, to be sent and forgotten.
     """
 
@@ -55,6 +56,7 @@ class Runner:
     has_intake: IsSame
     has_model: IsSame
     listen: Listener
+    delivered: Callable[[Run], Awaitable[str | None]]
     opened: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
 
     async def start(self, run: Run, timeouts: Timeouts) -> Run:
@@ -165,6 +167,8 @@ class Runner:
         facts: dict[str, Any] = {"scored_rows": job.scored_rows, "failed_rows": job.failed_rows, "skipped_rows": job.skipped_rows}
         if staged is not None:
             facts |= {"output_digest": staged.digest, "output_bytes": staged.size}
+        elif not run.staging:
+            facts["output_digest"] = await self.delivered(run)
         return self.store.move(run, Status.SCORED, status_details=as_written(_told(job), self.root), **facts)
 
     # Delivering

@@ -60,7 +60,7 @@ class Run:
     started_at: str | None = None
     ended_at: str | None = None
     output: str | None = None  # where the output is: a path relative to the project root, or a URL
-    output_digest: str | None = None
+    output_digest: str | None = None  # of its bytes; of an object elsewhere, of what its store says of it
     output_bytes: int | None = None
     scored_rows: int | None = None
     failed_rows: int | None = None
