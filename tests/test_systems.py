@@ -353,6 +353,21 @@ def test_variable_that_an_output_lacks_is_told_before_anything_is_scored(
     assert len(lake.read("out.csv")) == len(WINES)
 
 
+def test_another_name_for_a_credential_reruns_nothing_and_another_account_does(
+    lake: Objects, root: Path, write: Write, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = {"a": {**lake.make("in.csv", WINES), "output": lake.output("out.csv")}}
+    write(lake.openers, **jobs)
+    apply(reconciler)
+    text = (root / "specs/jobs.yaml").read_text()
+    (root / "specs/jobs.yaml").write_text(text.replace('"lake"', '"sea"'))
+    assert is_up_to_date(reconciler)
+    assert is_up_to_date(reconciler)
+    monkeypatch.setenv("ANOTHER", lake.secrets["SYSTEM_awsAccessKeyId"])
+    (root / "specs/jobs.yaml").write_text(text.replace("${env.SYSTEM_awsAccessKeyId}", "${env.ANOTHER}"))
+    assert reasons(root) == {"job.a": ["spec changed: credentials.lake.aws_access_key_id"]}
+
+
 def test_secret_may_lie_in_a_file_of_the_project(lake: Objects, root: Path, write: Write, reconciler: Reconciler) -> None:
     (root / "keys").mkdir()
     (root / "keys/secret").write_text(lake.secrets["SYSTEM_awsSecretAccessKey"] + "\n")
