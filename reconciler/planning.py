@@ -146,12 +146,24 @@ def _survey(reading: Reading, target: Collection[str], replace: Collection[str],
     if world.problems:
         raise SpecInvalid(list(_placed(project.root, specs, world.problems)))
     doubted = {run.address for run in snapshot.open_runs(project.workspace) if run.is_in_doubt}
-    decisions = decide(instances, recorded, world.observed, requested, specs.remotes, doubted)
+    otherwise = set(_seen_otherwise(snapshot, recorded, world, specs.remotes))
+    decisions = decide(instances, recorded, world.observed, requested, specs.remotes, doubted, otherwise)
     if world.awaited:
         scored = {decision.address for decision in decisions if decision.action in SCORES}
         if problems := unwritten(instances, specs.remotes, world.awaited, scored):
             raise SpecInvalid(list(_placed(project.root, specs, problems)))
     return Survey(snapshot, project.root, project.workspace, specs, recorded, world, decisions)
+
+
+def _seen_otherwise(snapshot: Snapshot, recorded: Mapping[str, Recorded], world: World, remotes: Mapping[str, Remote]) -> Iterator[str]:
+    """Of the intakes with another digest those that were looked at in another way when it was taken, such as by another probe."""
+    for address, remote in remotes.items():
+        current, seen = recorded[address].current if address in recorded else None, world.observed.get(address)
+        if current is None or seen is None or remote.way is None or current.intake_digest == seen.intake_digest:
+            continue
+        run = snapshot.run(current.id)
+        if run is not None and "way" in run.intake and run.intake["way"] != remote.way:
+            yield address
 
 
 def _world(reading: Reading, specs: Specs, instances: Sequence[Wanted], recorded: Mapping[str, Recorded]) -> World:

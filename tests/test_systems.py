@@ -387,6 +387,23 @@ def test_intake_version_decides_instead_of_looking(lake: Objects, root: Path, wr
     write(lake.openers, a={"intake": intake, "output": to("a.csv"), "intake_version": "2"})
     ((_, (why,)),) = reasons(root).items()
     assert why.startswith("intake changed: s3 ")
+    write(lake.openers, a={"intake": intake, "output": to("a.csv")})
+    assert reasons(root) == {"job.a": [f"intake looked at otherwise: s3 {lake.cloud.url('in.csv')}"]}
+
+
+def test_another_probe_is_no_other_content(
+    request: pytest.FixtureRequest, root: Path, write: Write, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It cannot be compared with what the one before has told, so the job is rerun, and the reason is true."""
+    crm = SYSTEMS["postgresql"](request, f"house-{next(NUMBERS)}")
+    tell(crm, monkeypatch)
+    job = {**crm.make("wines.csv", WINES), "output": to("a.csv")}
+    told = []
+    for probe in (None, job["probe"], "SELECT 1", "SELECT 1"):
+        write(crm.openers, a={key: value for key, value in {**job, "probe": probe}.items() if value is not None})
+        told.append([why.split(":")[0] for why in reasons(root).get("job.a", [])])
+        apply(reconciler)
+    assert told == [["never run"], ["intake looked at otherwise"], ["intake looked at otherwise"], []]
 
 
 def test_endpoint_s_place_is_looked_at_with_what_the_workspace_is_given(

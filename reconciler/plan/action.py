@@ -39,6 +39,7 @@ class Reason(StrEnum):
     NEVER_RUN = "never run"
     SPEC_CHANGED = "spec changed"
     INTAKE_CHANGED = "intake changed"
+    INTAKE_SEEN_OTHERWISE = "intake looked at otherwise"
     INTAKE_UNKNOWN = "intake unknown"
     MODEL_REPLACED = "model replaced"
     OUTPUT_MISSING = "output missing"
@@ -57,6 +58,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.NEVER_RUN: "it was never scored",
     Reason.SPEC_CHANGED: "its spec changed",
     Reason.INTAKE_CHANGED: "the content of its intake changed",
+    Reason.INTAKE_SEEN_OTHERWISE: "its intake is looked at in another way, so nobody can tell whether it changed",
     Reason.INTAKE_UNKNOWN: "its intake cannot be looked at, and on_unknown says rerun",
     Reason.MODEL_REPLACED: "the deployment's model was replaced",
     Reason.OUTPUT_MISSING: "its output is no longer there",

@@ -66,6 +66,7 @@ class Remote(NamedTuple):
     writes: str | None = None
     place: str | None = None  # what is looked at, as `place_of` makes it
     output: str | None = None  # the same of its output, which is looked at once something was delivered there
+    way: str | None = None  # how it is known what the rows are, where that is for the specs to say: digests of two ways cannot be compared
 
     def questions(self) -> Iterator[Question]:
         if self.deployment is not None:
@@ -95,7 +96,16 @@ def remote_of(
     intake, output = spec["intake"], spec["output"]
     place = place_of(intake, probe) if intake_version is None and _can_look(intake, openers) else None
     written = written_to(output) if _can_look(output, openers) else None
-    return Remote(deployment, model_digest, *_intake(intake, intake_version, on_unknown), _place(intake), _place(output), place, written)
+    return Remote(
+        deployment,
+        model_digest,
+        *_intake(intake, intake_version, on_unknown),
+        _place(intake),
+        _place(output),
+        place,
+        written,
+        _way(intake, intake_version, probe, place),
+    )
 
 
 def remote_of_local(spec: Mapping[str, Any], intake_version: str | None, on_unknown: OnUnknown, probe: str | None = None) -> Remote | None:
@@ -104,7 +114,8 @@ def remote_of_local(spec: Mapping[str, Any], intake_version: str | None, on_unkn
     if intake["type"] == output["type"] == "localFile":
         return None
     place = place_of(intake, probe) if intake_version is None else None
-    return Remote(None, None, *_intake(intake, intake_version, on_unknown), _place(intake), _place(output), place, written_to(output))
+    known = _intake(intake, intake_version, on_unknown)
+    return Remote(None, None, *known, _place(intake), _place(output), place, written_to(output), _way(intake, intake_version, probe, place))
 
 
 def _can_look(settings: Mapping[str, Any], openers: Mapping[str, Mapping[str, Any]]) -> bool:
@@ -140,6 +151,14 @@ def _intake(intake: Mapping[str, Any], version: str | None, on_unknown: OnUnknow
         known = intake.get("datasetVersionId")
         return (None, version_digest(known), None) if known else (intake["datasetId"], None, None)
     return (None, None, on_unknown) if version is None else (None, _digest({"intakeVersion": version}), None)
+
+
+def _way(intake: Mapping[str, Any], version: str | None, probe: str | None, place: str | None) -> str | None:
+    if intake["type"] in ("localFile", "dataset"):
+        return None
+    if version is not None:
+        return "intake_version"
+    return None if place is None else f"probe {probe}" if probe else "look"
 
 
 def _place(settings: Mapping[str, Any]) -> str | None:

@@ -84,6 +84,7 @@ def reason_text(reason: Reason, change: Change) -> str:
     about: dict[Reason, str | None] = {
         Reason.SPEC_CHANGED: _changed_names(change) if reason is Reason.SPEC_CHANGED else None,
         Reason.INTAKE_CHANGED: intake_name(change),
+        Reason.INTAKE_SEEN_OTHERWISE: intake_name(change),
         Reason.INTAKE_UNKNOWN: intake_name(change),
         Reason.MODEL_REPLACED: change.deployment,
         Reason.OUTPUT_MISSING: output_name(change),
