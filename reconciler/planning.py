@@ -76,7 +76,7 @@ def make_plan(project: Project, *, target: Collection[str] = (), replace: Collec
             return Plan(project.workspace, lineage, serial, (), proof.unchanged, tuple(proof.folders), endpoint=proof.endpoint)
         survey = _survey(reading, target, replace)
         acting = [decision for decision in survey.decisions if decision.action is not Action.NO_OP]
-        if unopened := _unopened(project, survey.specs, acting):
+        if unopened := _unopened(project, survey.specs, _scored(acting)):
             raise SpecInvalid(list(_placed(project.root, survey.specs, unopened)))
         changes = tuple(_described(survey, acting))
         notes = (*_notes(survey), *_doubts(survey, changes))
@@ -143,15 +143,17 @@ def _survey(reading: Reading, target: Collection[str], replace: Collection[str],
     instances, recorded = _targeted(specs.instances, snapshot.recorded(project.workspace), target, option)
     requested = named("-replace", replace, {instance.address for instance in instances}) if replace else set()
     world = _world(reading, specs, instances, recorded)
-    if world.problems:
-        raise SpecInvalid(list(_placed(project.root, specs, world.problems)))
+    sound = [instance for instance in instances if instance.address not in world.problems] if world.problems else instances
     doubted = {run.address for run in snapshot.open_runs(project.workspace) if run.is_in_doubt}
     otherwise = set(_seen_otherwise(snapshot, recorded, world, specs.remotes))
-    decisions = decide(instances, recorded, world.observed, requested, specs.remotes, doubted, otherwise)
-    if world.awaited:
-        scored = {decision.address for decision in decisions if decision.action in SCORES}
-        if problems := unwritten(instances, specs.remotes, world.awaited, scored):
-            raise SpecInvalid(list(_placed(project.root, specs, problems)))
+    decisions = decide(sound, recorded, world.observed, requested, specs.remotes, doubted, otherwise)
+    stale = unwritten(instances, specs.remotes, world.awaited, set(_scored(decisions))) if world.awaited else {}
+    if problems := world.problems or stale:
+        # What was never delivered is scored once its problem is solved; then it should not meet another one.
+        new = (address for address in problems if address not in recorded or recorded[address].current is None)
+        unopened = _unopened(project, specs, {*_scored(decisions), *new})
+        told = [*_placed(project.root, specs, problems), *_placed(project.root, specs, unopened)]
+        raise SpecInvalid(list(dict.fromkeys(told)))
     return Survey(snapshot, project.root, project.workspace, specs, recorded, world, decisions)
 
 
@@ -179,9 +181,13 @@ def _world(reading: Reading, specs: Specs, instances: Sequence[Wanted], recorded
     return look_at_endpoint(instances, recorded, root, digests, remotes, answers, looks)
 
 
-def _unopened(project: Project, specs: Specs, acting: Iterable[Decision]) -> dict[str, Diagnostic]:
+def _scored(decisions: Iterable[Decision]) -> Iterator[str]:
+    return (decision.address for decision in decisions if decision.action in SCORES)
+
+
+def _unopened(project: Project, specs: Specs, scored: Iterable[str]) -> dict[str, Diagnostic]:
     """Why outputs that would be written could not be opened, as far as it is known without going there: better now than after other jobs."""
-    written = [decision.address for decision in acting if decision.action in SCORES and decision.address in specs.remotes]
+    written = [address for address in scored if address in specs.remotes]
     if specs.endpoint is not None or not written:
         return {}
     from reconciler.looking import unopened  # the engine is met only where there are places

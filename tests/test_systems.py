@@ -36,6 +36,7 @@ STRIDE = 1 if "RECONCILER_KILL_ROUNDS" in os.environ else 4
 NUMBERS = itertools.count()
 WINES = csv_rows((REPOSITORY / "specs/data/wine.csv").read_text())[:20]
 LOCAL = {"type": "localFile"}
+SEA = {"aws_access_key_id": "${env.NOBODY_HAS_SET_THIS}", "aws_secret_access_key": "${env.NOR_THIS}"}
 Write = Callable[..., None]
 
 
@@ -351,6 +352,26 @@ def test_variable_that_an_output_lacks_is_told_before_anything_is_scored(
     monkeypatch.setenv("SYSTEM_awsAccessKeyId", lake.secrets["SYSTEM_awsAccessKeyId"])
     apply(reconciler)
     assert len(lake.read("out.csv")) == len(WINES)
+
+
+def test_problems_of_intakes_and_outputs_are_told_at_once(
+    lake: Objects, root: Path, write: Write, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    openers = {"credentials": {"lake": lake.openers["credentials"]["lake"], "sea": {"local": {"type": "s3", **SEA}}}}
+    intake = lake.make("in.csv", WINES)["intake"]
+    nowhere, sea = {**intake, "url": lake.cloud.url("nowhere.csv")}, {**lake.output("b.csv"), "credential": "sea"}
+    write(
+        openers,
+        a={"intake": nowhere, "output": {**lake.output("a.csv"), "credential": "sea"}},
+        b={"intake": local(root, "b.csv", WINES), "output": sea},
+        c={"intake": {**intake, "credential": "sea"}, "output": {**lake.output("c.csv"), "credential": "sea"}},
+    )
+    said = reconciler("plan", "-no-color")
+    assert (said.code, said.out) == (1, "")
+    told = [line.removeprefix("Error: ") for line in said.err.splitlines() if line.startswith("Error: ")]
+    gone, locked = "The object does not exist", 'The credential "sea" cannot be used'
+    assert sorted(told) == [locked, locked, locked, gone]  # the one of c, which has it on both sides, is told once
+    assert "job.c" in said.err
 
 
 def test_another_name_for_a_credential_reruns_nothing_and_another_account_does(
