@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from reconciler.api.client import Client
 from reconciler.api.schema import Job
 from reconciler.apply.deliver import discard
-from reconciler.apply.request import is_job_of
+from reconciler.apply.request import is_job_of, output_of
 from reconciler.digests import Digests
 from reconciler.errors import Refused, ServiceError
 from reconciler.project import Project
@@ -60,7 +60,7 @@ def adopt_job(project: Project, address: str, job_id: str, *, is_forced: bool, l
                 f"Job {job_id} is not a job of {address}",
                 "Its spec on the service is not the one that was sent. Check the id; -force adopts the job all the same.",
             )
-        return store.move(run, Status.SUBMITTED, job_id=job.id, submitted_at=timestamp(now()))
+        return store.move(run, Status.SUBMITTED, job_id=job.id, submitted_at=timestamp(now()), output=output_of(run, job))
 
 
 def end_without_job(project: Project, address: str, *, lock_timeout_s: float, note: Note) -> Run:

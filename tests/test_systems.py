@@ -22,7 +22,7 @@ from servers.seaweed import Seaweed, seaweed  # noqa: F401
 from servers.snowflake import snowflake  # noqa: F401
 from servers.synapse import synapse  # noqa: F401
 from servers.web import web_server  # noqa: F401
-from systems import SYSTEMS, Objects, Rows, System, csv_rows, csv_text, other
+from systems import SYSTEMS, Objects, Rows, System, Tables, csv_rows, csv_text, other
 
 from reconciler.planning import make_plan
 from reconciler.project import Project
@@ -517,6 +517,21 @@ def test_times_in_a_query_and_its_probe_are_filled_in_when_they_are_looked_at(
     write(crm.openers, a={"intake": intake, "output": to("a.csv"), "probe": f"SELECT count(*) {rows} '{{{{ last_completed_run_time }}}}'"})
     apply(reconciler)
     assert len(csv_rows((root / "out/a.csv").read_text())) == len(WINES)
+    assert is_up_to_date(reconciler)
+
+
+def test_record_names_the_table_that_was_written(
+    request: pytest.FixtureRequest, root: Path, write: Write, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crm = SYSTEMS["postgresql"](request, f"house-{next(NUMBERS)}")
+    assert isinstance(crm, Tables)
+    tell(crm, monkeypatch)
+    output = {**crm.output("scores"), "table": "scores_{{ current_run_time }}"}
+    write(crm.openers, a={"intake": local(root, "a.csv", WINES), "output": output})
+    apply(reconciler)
+    place = json.loads(reconciler("state", "show", "job.a", "-json").out)["output"]
+    assert "{{" not in place
+    assert len(crm.read(place.removeprefix(f"jdbc:{output['schema']}."))) == len(WINES)
     assert is_up_to_date(reconciler)
 
 

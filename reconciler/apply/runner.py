@@ -19,7 +19,7 @@ from reconciler.apply.deliver import deliver, discard, prepare
 from reconciler.apply.doubt import adds_rows, may_have_written, question
 from reconciler.apply.event import Listener, Submitted
 from reconciler.apply.grace import ended, in_thread
-from reconciler.apply.request import as_written, downloads
+from reconciler.apply.request import as_written, downloads, output_of
 from reconciler.apply.tracking import IsSame, Timeouts, Tracking
 from reconciler.apply.transfer import download
 from reconciler.apply.watch import Watch
@@ -148,7 +148,8 @@ class Runner:
 
     def _placed(self, run: Run, job: Job, *, is_adopted: bool) -> tuple[Run, Job]:
         creator = run.creator or job.creator
-        placed = self.store.move(run, Status.SUBMITTED, job_id=job.id, submitted_at=timestamp(now()), creator=creator)
+        output = output_of(run, job)
+        placed = self.store.move(run, Status.SUBMITTED, job_id=job.id, submitted_at=timestamp(now()), creator=creator, output=output)
         self.listen(Submitted(run.address, job.id, is_adopted))
         return placed, job
 
