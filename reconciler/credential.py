@@ -175,6 +175,8 @@ OPEN = frozenset(
         "token_name",
     }
 )
+# Secrets without which nothing would say whose account is meant: what names them stands for it.
+WHOSE = frozenset({"aws_access_key_id", "azure_connection_string", "gcp_key"})
 _ABOUT = frozenset({"credential_type", "config_id"})
 # What a credential that may have a `configId` can do without.
 _OPTIONAL = frozenset({"aws_session_token", "passphrase"})

@@ -18,6 +18,7 @@ ReconcilerError                 1
 │   ├── ModelError              1    the deployment's folder or artifact
 │   ├── JobEnded                1    the job ended, and not well
 │   ├── Lost                    1    another system does not answer, or not any longer
+│   ├── Absent                  1    another system answers, and has nothing there
 │   └── Cancelled               1    the job was aborted while it ran
 ├── DeliveryError               1    the output cannot be put in its place
 ├── Detached                    1    a job goes on, and nobody waits for it any longer
@@ -28,6 +29,9 @@ ReconcilerError                 1
 from collections.abc import Sequence
 
 from reconciler.diagnostic import Diagnostic
+
+# In the words of a job of ours whose last step was not answered; who submitted it goes by them.
+UNSETTLED = "Nobody knows whether the rows are in the output"
 
 
 class ReconcilerError(Exception):
@@ -134,6 +138,10 @@ class JobEnded(ScoringError):
 
 class Lost(ScoringError):
     """Another system does not answer, or the line to it broke: nobody knows what became of what it was told last."""
+
+
+class Absent(ScoringError):
+    """Another system says that there is nothing where something was looked for."""
 
 
 class Cancelled(ScoringError):

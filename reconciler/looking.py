@@ -1,6 +1,6 @@
-"""What the places of intakes hold now. The rule here: all at the same time, for a bounded time, and what a system says is never the end of a plan.
+"""What places elsewhere hold now. The rule here: all at the same time, for a bounded time, and what a system says is never the end of a plan.
 
-Nothing here is imported where no intake is a place of another system.
+Nothing here is imported where no intake or output is a place of another system.
 """
 
 import json
@@ -16,7 +16,7 @@ from reconciler.engine.connectors.rooms import ROOMS, is_installed
 from reconciler.engine.look import look
 from reconciler.engine.packages import install
 from reconciler.engine.place import Place, intake_place, output_place
-from reconciler.errors import ScoringError
+from reconciler.errors import Absent, ScoringError
 from reconciler.fingerprint import canonical_json, value_digest
 from reconciler.plan.remote import Look
 from reconciler.templates import Times, filled, filled_query
@@ -75,11 +75,13 @@ def unopened(output: Mapping[str, Any], vault: Vault) -> Diagnostic | None:
 def _look(place: str, vault: Vault) -> Look:
     told = json.loads(place)
     try:
-        facts = look(_filled(told, vault))
+        facts = look(_filled(told, vault) if "settings" in told else output_place(told["output"], vault, job=""))
+    except Absent as error:
+        return Look(problem=Diagnostic(error.summary, error.detail), is_absent=True)
     except ScoringError as error:
         return Look(problem=Diagnostic(error.summary, error.detail))
     except Exception as error:  # a library's own: its words may hold what it was given
-        detail = f"Looking at {_name(told['settings'])} failed with {type(error).__name__}."
+        detail = f"Looking at {_name(told)} failed with {type(error).__name__}."
         return Look(problem=Diagnostic("The intake cannot be looked at", detail))
     return Look() if facts is None else Look(value_digest(facts), _few(facts))
 
@@ -96,9 +98,10 @@ def _few(facts: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _silent(place: str, patience_s: float) -> Look:
-    detail = f"{_name(json.loads(place)['settings'])} did not answer for {patience_s:g} s. Try again; or give the job an intake_version."
+    detail = f"{_name(json.loads(place))} did not answer for {patience_s:g} s. Try again; or give the job an intake_version."
     return Look(problem=Diagnostic("The intake cannot be looked at", detail))
 
 
-def _name(settings: Mapping[str, Any]) -> str:
+def _name(told: Mapping[str, Any]) -> str:
+    settings = told.get("settings") or told["output"]
     return f"{settings['type']} {settings.get('url') or settings.get('table') or 'query'}"

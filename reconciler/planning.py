@@ -17,7 +17,7 @@ from reconciler.plan.remote import Answers, Look, Looks, Question, Remote
 from reconciler.plan.selection import named, with_upstream
 from reconciler.project import Project
 from reconciler.proof import Proof, body_of, kept_proof, prove, prove_at_endpoint, stands, with_places
-from reconciler.refresh import World, look, look_at_endpoint, note_of_unknown, unwritten
+from reconciler.refresh import World, delivered_to, look, look_at_endpoint, note_of_unknown, unwritten
 from reconciler.state.record import Recorded, Run
 from reconciler.state.snapshot import Snapshot, open_snapshot
 from reconciler.wanted import Detail, Specs, configuration_key, read_specs
@@ -76,12 +76,12 @@ def make_plan(project: Project, *, target: Collection[str] = (), replace: Collec
             return Plan(project.workspace, lineage, serial, (), proof.unchanged, tuple(proof.folders), endpoint=proof.endpoint)
         survey = _survey(reading, target, replace)
         acting = [decision for decision in survey.decisions if decision.action is not Action.NO_OP]
-        if unopened := _unopened(project, survey.specs, acting):
+        if unopened := _unopened(project, survey.specs, _scored(acting)):
             raise SpecInvalid(list(_placed(project.root, survey.specs, unopened)))
-        notes = tuple(_notes(survey))
+        changes = tuple(_described(survey, acting))
+        notes = (*_notes(survey), *_doubts(survey, changes))
         if is_whole and not acting and not notes:
             reading.proof = _proof(reading, survey, serial)
-        changes = tuple(_described(survey, acting))
         return Plan(
             project.workspace,
             lineage,
@@ -127,7 +127,8 @@ def _standing_proof(reading: Reading, serial: int) -> Proof | None:
 
 def _proof(reading: Reading, survey: Survey, serial: int) -> Proof:
     specs, root = survey.specs, reading.project.root
-    looks = {remote.place: reading.looks[remote.place] for remote in specs.remotes.values() if remote.place is not None}
+    places = {place for remote in specs.remotes.values() for place in (remote.place, remote.output)}
+    looks = {place: look for place, look in reading.looks.items() if place in places}
     if specs.endpoint is None:
         proof = prove(reading.key, serial, specs.folders, specs.instances, root, reading.digests)
     else:
@@ -142,14 +143,29 @@ def _survey(reading: Reading, target: Collection[str], replace: Collection[str],
     instances, recorded = _targeted(specs.instances, snapshot.recorded(project.workspace), target, option)
     requested = named("-replace", replace, {instance.address for instance in instances}) if replace else set()
     world = _world(reading, specs, instances, recorded)
-    if world.problems:
-        raise SpecInvalid(list(_placed(project.root, specs, world.problems)))
-    decisions = decide(instances, recorded, world.observed, requested, specs.remotes)
-    if world.awaited:
-        scored = {decision.address for decision in decisions if decision.action in SCORES}
-        if problems := unwritten(instances, specs.remotes, world.awaited, scored):
-            raise SpecInvalid(list(_placed(project.root, specs, problems)))
+    sound = [instance for instance in instances if instance.address not in world.problems] if world.problems else instances
+    doubted = {run.address for run in snapshot.open_runs(project.workspace) if run.is_in_doubt}
+    otherwise = set(_seen_otherwise(snapshot, recorded, world, specs.remotes))
+    decisions = decide(sound, recorded, world.observed, requested, specs.remotes, doubted, otherwise)
+    stale = unwritten(instances, specs.remotes, world.awaited, set(_scored(decisions))) if world.awaited else {}
+    if problems := world.problems or stale:
+        # What was never delivered is scored once its problem is solved; then it should not meet another one.
+        new = (address for address in problems if address not in recorded or recorded[address].current is None)
+        unopened = _unopened(project, specs, {*_scored(decisions), *new})
+        told = [*_placed(project.root, specs, problems), *_placed(project.root, specs, unopened)]
+        raise SpecInvalid(list(dict.fromkeys(told)))
     return Survey(snapshot, project.root, project.workspace, specs, recorded, world, decisions)
+
+
+def _seen_otherwise(snapshot: Snapshot, recorded: Mapping[str, Recorded], world: World, remotes: Mapping[str, Remote]) -> Iterator[str]:
+    """Of the intakes with another digest those that were looked at in another way when it was taken, such as by another probe."""
+    for address, remote in remotes.items():
+        current, seen = recorded[address].current if address in recorded else None, world.observed.get(address)
+        if current is None or seen is None or remote.way is None or current.intake_digest == seen.intake_digest:
+            continue
+        run = snapshot.run(current.id)
+        if run is not None and "way" in run.intake and run.intake["way"] != remote.way:
+            yield address
 
 
 def _world(reading: Reading, specs: Specs, instances: Sequence[Wanted], recorded: Mapping[str, Recorded]) -> World:
@@ -157,15 +173,21 @@ def _world(reading: Reading, specs: Specs, instances: Sequence[Wanted], recorded
     ours = [remotes[instance.address] for instance in instances if instance.address in remotes] if remotes else []
     # First, since who asks may be refused for a missing token.
     answers = {} if specs.endpoint is None else reading.ask(specs.endpoint, {question for remote in ours for question in remote.questions()})
-    looks = reading.look(specs.openers, (remote.place for remote in ours if remote.place is not None))
+    outputs = [delivered_to(recorded.get(instance.address), remotes.get(instance.address)) for instance in instances] if remotes else []
+    places = [*(remote.place for remote in ours), *outputs]
+    looks = reading.look(specs.openers, (place for place in places if place is not None))
     if specs.endpoint is None:
         return look(instances, recorded, root, digests, remotes, looks)
     return look_at_endpoint(instances, recorded, root, digests, remotes, answers, looks)
 
 
-def _unopened(project: Project, specs: Specs, acting: Iterable[Decision]) -> dict[str, Diagnostic]:
+def _scored(decisions: Iterable[Decision]) -> Iterator[str]:
+    return (decision.address for decision in decisions if decision.action in SCORES)
+
+
+def _unopened(project: Project, specs: Specs, scored: Iterable[str]) -> dict[str, Diagnostic]:
     """Why outputs that would be written could not be opened, as far as it is known without going there: better now than after other jobs."""
-    written = [decision.address for decision in acting if decision.action in SCORES and decision.address in specs.remotes]
+    written = [address for address in scored if address in specs.remotes]
     if specs.endpoint is not None or not written:
         return {}
     from reconciler.looking import unopened  # the engine is met only where there are places
@@ -183,6 +205,14 @@ def _notes(survey: Survey) -> Iterator[Diagnostic]:
     if unknown:
         details = survey.specs.details(unknown)
         yield from _placed(survey.root, survey.specs, {name: note_of_unknown(details[name].spec, unknown[name]) for name in unknown})
+
+
+def _doubts(survey: Survey, changes: Iterable[Change]) -> Iterator[Diagnostic]:
+    """What an apply will ask about runs whose jobs may have left rows in a table."""
+    for change in changes:
+        run = survey.snapshot.run(change.open_run) if change.open_run else None
+        if run is not None and run.is_in_doubt:
+            yield Diagnostic("Rows may be in the table already", run.status_details or "", address=change.address, severity="warning")
 
 
 def _have_state(path: Path) -> None:

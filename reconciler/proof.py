@@ -101,7 +101,7 @@ def _decided_by(key: str, serial: int, folders: Iterable[str], files: Iterable[s
 
 
 def _seen(places: Iterable[str], looks: Looks) -> str:
-    return value_digest([looks[place].digest for place in places])
+    return value_digest([[looks[place].digest, looks[place].is_absent] for place in places])
 
 
 def _answered(questions: Iterable[Question], answers: Answers) -> str:

@@ -99,7 +99,7 @@ async def _attended(
         adoption = Adoption(store, client, store.snapshot.open_runs(plan.workspace))
         # The embedded service opens what it is given by itself, when it opens the place.
         opened = dict if plan.endpoint is None else vault.opened
-        runner = Runner(project.root, store, client, watch, adoption, sight.has_intake, sight.has_model, listen, opened)
+        runner = Runner(project.root, store, client, watch, adoption, sight.has_intake, sight.has_model, listen, sight.delivered, opened)
         try:
             async with _heartbeat(store):
                 creator = None if plan.endpoint is None else await client.creator()
@@ -131,7 +131,7 @@ async def _stopped(plan: Plan, runner: Runner, manner: Manner) -> Stopped:
         runs = runner.store.snapshot.open_runs(plan.workspace)
     if not runs:
         return Stopped("Interrupted", "No job is in flight. Run apply again to go on with the rest.")
-    going = [f"  {run.address} [id={run.job_id}]" if run.job_id else f"  {run.address} (submitted or not: the next apply finds out)" for run in runs]
+    going = [f"  {run.address} {_left(run)}" for run in runs]
     if plan.endpoint is None:
         said = "These jobs were stopped, and are recorded as such:"
         again = "Run apply again to go on with them."
@@ -139,6 +139,12 @@ async def _stopped(plan: Plan, runner: Runner, manner: Manner) -> Stopped:
         said = "These jobs go on without us:"
         again = "Run apply again to take them up; nothing is submitted twice. To end them instead: apply -on-interrupt=cancel, interrupted once more."
     return Stopped("Interrupted", "\n".join([said, *going, again]))
+
+
+def _left(run: Run) -> str:
+    if run.job_id is None:
+        return "(submitted or not: the next apply finds out)"
+    return f"[id={run.job_id}]" + (" (ended; rows of it may be in a table: the next apply asks)" if run.is_in_doubt else "")
 
 
 async def _cancel(runner: Runner, run: Run) -> None:

@@ -47,14 +47,11 @@ def look(
     absent: list[Wanted] = []
     for instance in wanted:
         address, intake, model = instance.address, instance.intake_file, models[instance.deployment]
-        known = recorded.get(address)
-        # What was delivered elsewhere than to this disk has no digest.
-        output = None if known is None or known.current is None or known.current.output_digest is None else known.current.output_file
         if isinstance(model, Diagnostic):
             problems[address] = model
             continue
         try:
-            seen_output = None if output is None else digests.of(output)
+            seen_output = _output(recorded.get(address), remotes.get(address), looks, digests)
             if intake is None:
                 observed[address] = _observed(remotes[address], _NO_ANSWERS, looks, model, seen_output)
                 continue
@@ -77,7 +74,7 @@ def look_at_endpoint(
     answers: Answers,
     looks: Looks = _NO_LOOKS,
 ) -> World:
-    """The same where an endpoint scores: its answers for models and datasets, local files as they are; no other output is looked at."""
+    """The same where an endpoint scores: its answers for models and datasets, local files as they are."""
     wanted = list(instances)
     observed: dict[str, Observed] = {}
     problems: dict[str, Diagnostic] = {}
@@ -87,11 +84,8 @@ def look_at_endpoint(
         if gone := [question for question in remote.questions() if answers[question] is None]:
             problems[address] = _unknown_to_endpoint(gone[0])
             continue
-        current = recorded[address].current if address in recorded else None
-        # What was delivered elsewhere than to this disk has no digest.
-        output = None if current is None or current.output_digest is None else current.output_file
         try:
-            seen_output, model = output and digests.of(output), remote.model(answers)
+            seen_output, model = _output(recorded.get(address), remote, looks, digests), remote.model(answers)
             if file is None:
                 observed[address] = _observed(remote, answers, looks, model, seen_output)
                 continue
@@ -103,6 +97,29 @@ def look_at_endpoint(
                 absent.append(instance)
     missed, awaited = _missed(wanted, remotes, looks)
     return World(observed, problems | _missing(absent, wanted) | missed, awaited)
+
+
+def delivered_to(known: Recorded | None, remote: Remote | None) -> str | None:
+    """The place to look at for what was delivered elsewhere than to this disk, if it was looked at then, and is still where it is wanted."""
+    current = None if known is None else known.current
+    is_there = current is not None and current.output_digest is not None and remote is not None and remote.writes == current.output_file
+    return remote.output if is_there and remote is not None else None
+
+
+def _output(known: Recorded | None, remote: Remote | None, looks: Looks, digests: Digests) -> str | None:
+    """What is there now of what was delivered. Raises OSError; elsewhere than on this disk, what cannot be looked at is taken to be as it was."""
+    current = None if known is None else known.current
+    if current is None or current.output_digest is None or current.output_file is None:
+        return None
+    if "://" not in current.output_file:
+        return digests.of(current.output_file)
+    place = delivered_to(known, remote)
+    return current.output_digest if place is None else seen_output(looks[place], current.output_digest)
+
+
+def seen_output(found: Look, before: str | None) -> str | None:
+    """The digest of an output that is an object, None where it is gone; as before where nobody can tell."""
+    return found.digest if found.digest is not None or found.is_absent else before
 
 
 def _observed(remote: Remote, answers: Answers, looks: Looks, model: str | None, output: str | None) -> Observed:

@@ -1,7 +1,7 @@
 """Runs that are in doubt, settled by the user. The rule here: one is moved only on somebody's word, and never to a job that is another run's.
 
 A run is in doubt while it is `intended`: its submission may have made a job or not. An apply looks for the job itself; where the service's list is
-not clear, only the user can tell.
+not clear, only the user can tell. So it is with a run whose job did not end well, and may have left rows in a table.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from reconciler.api.client import Client
 from reconciler.api.schema import Job
 from reconciler.apply.deliver import discard
-from reconciler.apply.request import is_job_of
+from reconciler.apply.request import is_job_of, output_of
 from reconciler.digests import Digests
 from reconciler.errors import Refused, ServiceError
 from reconciler.project import Project
@@ -26,26 +26,31 @@ from reconciler.wanted import configuration_key, read_specs
 Note = Callable[[str], None]
 
 
-def run_in_doubt(snapshot: Snapshot, workspace: str, address: str, *, may_have_job: bool = False) -> Run:
-    """`may_have_job`: an open run with a job may be meant too, such as one whose upload was cut. Raises Refused when there is nothing to settle."""
+def run_in_doubt(snapshot: Snapshot, workspace: str, address: str) -> Run:
+    """An open run, with a job or without one. Raises Refused when there is nothing to settle."""
     known = snapshot.recorded(workspace).get(address)
     run = snapshot.run(known.latest.id) if known and known.latest else None
     if run is None:
         raise Refused(f"No run of {address}", "`reconciler state list` names the jobs that the state knows.")
-    if run.job_id is not None and not (may_have_job and run.is_open):
-        raise Refused(
-            f"The run of {address} is not in doubt",
-            f"Its job is {run.job_id}, and it is {run.status}." + (" Run apply to go on with it." if run.is_open else ""),
-        )
-    if not run.is_open:
-        raise Refused(f"The run of {address} is not in doubt", f"It was {run.status}. Run apply to submit it anew.")
-    return run
+    if run.is_open:
+        return run
+    if run.job_id is not None:
+        raise _not_in_doubt(run)
+    raise Refused(f"The run of {address} is not in doubt", f"It was {run.status}. Run apply to submit it anew.")
 
 
 def adopt_job(project: Project, address: str, job_id: str, *, is_forced: bool, lock_timeout_s: float, note: Note) -> Run:
-    """Give the run in doubt the job that its submission made; the next apply tracks it. Raises Refused, ServiceError, StateError."""
+    """Give the run in doubt the job that its submission made; the next apply tracks it. Of a job that is in doubt itself: its rows are all there.
+
+    Raises Refused, ServiceError, StateError.
+    """
     with _settling(project, "state adopt", lock_timeout_s, note) as store:
         run = run_in_doubt(store.snapshot, project.workspace, address)
+        if run.is_in_doubt and run.job_id == job_id:
+            counts = asyncio.run(_counts(project, store.snapshot, job_id))
+            return store.move(run, Status.SCORED, status_details="Settled by hand: the rows of its job are in the table.", **counts)
+        if run.job_id is not None:
+            raise _not_in_doubt(run)
         other = store.snapshot.run_of_job(job_id)
         if other is not None:
             raise Refused(f"Job {job_id} belongs to another run", f"It is the job of {other.address}, run {other.id}, which is {other.status}.")
@@ -55,13 +60,13 @@ def adopt_job(project: Project, address: str, job_id: str, *, is_forced: bool, l
                 f"Job {job_id} is not a job of {address}",
                 "Its spec on the service is not the one that was sent. Check the id; -force adopts the job all the same.",
             )
-        return store.move(run, Status.SUBMITTED, job_id=job.id, submitted_at=timestamp(now()))
+        return store.move(run, Status.SUBMITTED, job_id=job.id, submitted_at=timestamp(now()), output=output_of(run, job))
 
 
 def end_without_job(project: Project, address: str, *, lock_timeout_s: float, note: Note) -> Run:
     """End the run in doubt; the next apply submits it anew. Raises Refused, StateError."""
     with _settling(project, "state resubmit", lock_timeout_s, note) as store:
-        run = run_in_doubt(store.snapshot, project.workspace, address, may_have_job=True)
+        run = run_in_doubt(store.snapshot, project.workspace, address)
         if run.job_id is not None:
             asyncio.run(_aborted(project, store.snapshot, run.job_id))
         said = "no job was made" if run.job_id is None else "its job does not count"
@@ -69,6 +74,11 @@ def end_without_job(project: Project, address: str, *, lock_timeout_s: float, no
         if run.staging:
             discard(project.root / run.staging)
         return ended
+
+
+def _not_in_doubt(run: Run) -> Refused:
+    detail = f"Its job is {run.job_id}, and it is {run.status}." + (" Run apply to go on with it." if run.is_open else "")
+    return Refused(f"The run of {run.address} is not in doubt", detail)
 
 
 @contextmanager
@@ -89,6 +99,15 @@ async def _job(project: Project, snapshot: Snapshot, job_id: str) -> Job:
             if error.status != 404:
                 raise
             raise Refused(f"The service knows no job {job_id}", "Check the id and the workspace.") from None
+
+
+async def _counts(project: Project, snapshot: Snapshot, job_id: str) -> dict[str, int]:
+    """Of a job that the service may not know any longer."""
+    try:
+        job = await _job(project, snapshot, job_id)
+    except Refused:
+        return {}
+    return {"scored_rows": job.scored_rows, "failed_rows": job.failed_rows, "skipped_rows": job.skipped_rows}
 
 
 async def _aborted(project: Project, snapshot: Snapshot, job_id: str) -> None:

@@ -14,8 +14,8 @@ from reconciler.apply.request import as_written
 from reconciler.digests import Digests
 from reconciler.errors import Refused
 from reconciler.plan.plan import Change
-from reconciler.plan.remote import Answers, Look, Question, remote_of
-from reconciler.refresh import model_digest
+from reconciler.plan.remote import Answers, Look, Question, remote_of, remote_of_local
+from reconciler.refresh import model_digest, seen_output
 from reconciler.state.record import Run
 from reconciler.vault import Vault
 
@@ -45,10 +45,30 @@ class Sight:
             model: str | None = await self._model(change.after.spec["deployment"] if change.after else "")
         else:
             model = remote.model(answers)
+        output = await self._output(change) if change.output_file is None else files[1]
         if change.intake_file is not None or remote is None:
-            return Seen(files[0], model, files[1])
-        found = Look(remote.intake(answers)) if remote.place is None else await self._looked(remote.place)
-        return Seen(found.digest, model, files[1], found.facts)
+            return Seen(files[0], model, output)
+        found = Look(remote.intake(answers)) if remote.place is None else await self._found(remote.place)
+        if found.problem is not None:
+            raise Refused(found.problem.summary, found.problem.detail)
+        return Seen(found.digest, model, output, found.facts)
+
+    async def _output(self, change: Change) -> str | None:
+        """Asked for where it counts: when an upstream job has run, it may still have written the same rows as before."""
+        if change.is_intake_known or change.before is None or change.before.output_digest is None:
+            return None
+        place = change.remote.output if change.remote else None
+        return None if place is None else seen_output(await self._found(place), change.before.output_digest)
+
+    async def delivered(self, run: Run) -> str | None:
+        """The digest of what a job has just written to an object, as later plans compare it; None where it cannot be looked at."""
+        spec = run.spec
+        remote = remote_of_local(spec, None, "keep") if self.client is None else remote_of(spec, None, "keep", openers=self.vault.bindings)
+        if remote is None or remote.output is None:
+            return None
+        # Not what was found a moment ago: then the job had not written yet.
+        self._looks.pop(remote.output, None)
+        return (await self._found(remote.output)).digest
 
     async def has_intake(self, run: Run) -> bool:
         """Whether a local intake is still the one that was fingerprinted.
@@ -76,17 +96,14 @@ class Sight:
             answers |= await asyncio.shield(task)
         return answers
 
-    async def _looked(self, place: str) -> Look:
+    async def _found(self, place: str) -> Look:
         from reconciler.looking import look_at  # the engine is met only where there are places
 
         at, task = self._looks.get(place, (float("-inf"), None))
         if task is None or time.monotonic() - at > _FRESH_S:
             task = asyncio.create_task(asyncio.to_thread(look_at, [place], self.vault))
             self._looks[place] = time.monotonic(), task
-        found = (await asyncio.shield(task))[place]
-        if found.problem is not None:
-            raise Refused(found.problem.summary, found.problem.detail)
-        return found
+        return (await asyncio.shield(task))[place]
 
     async def _model(self, folder: str) -> str:
         return await asyncio.to_thread(self._read, model_digest, self.root, folder, self.digests)

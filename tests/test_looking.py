@@ -12,7 +12,7 @@ import pytest
 
 from reconciler.engine.connectors.rooms import ROOMS
 from reconciler.looking import look_at
-from reconciler.plan.remote import LOOKED_AT, place_of
+from reconciler.plan.remote import KEPT, LOOKED_AT, place_of, written_to
 from reconciler.vault import Vault
 
 KEY = {"credentialType": "s3", "awsAccessKeyId": "AKIA", "awsSecretAccessKey": "${env.SECRET}"}
@@ -67,6 +67,17 @@ def place(endpoint: str, key: str, probe: str | None = None) -> str:
 
 def test_every_room_can_be_looked_at() -> None:
     assert ROOMS.keys() == LOOKED_AT
+    assert LOOKED_AT > KEPT
+
+
+def test_output_that_cannot_be_seen_is_not_said_to_be_absent(store: Store, vault: Vault) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        port = server.getsockname()[1]
+    settings = {"type": "s3", "url": "s3://b/gone.csv", "endpointUrl": f"http://127.0.0.1:{port}", "credentialId": "lake"}
+    unreachable, unknown = written_to(settings), written_to({**settings, "credentialId": "sea"})
+    assert unreachable is not None and unknown is not None
+    found = look_at([unreachable, unknown], vault)
+    assert [(look.digest, look.is_absent, look.problem is None) for look in found.values()] == [(None, False, False)] * 2
 
 
 def test_eight_places_are_looked_at_together_and_each_once(store: Store, vault: Vault) -> None:

@@ -4,7 +4,9 @@ import itertools
 import json
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from servers.azurite import Azurite
 from servers.clouds import s3_cloud
 from servers.google_keys import Keys, running_keys
 from servers.seaweed import Seaweed
-from systems import SYSTEMS, Objects, Rows, System, csv_rows, csv_text, other
+from systems import SYSTEMS, Objects, Rows, System, Tables, csv_rows, csv_text, other
 
 from reconciler.planning import make_plan
 from reconciler.project import Project
@@ -26,6 +28,7 @@ STRIDE = 1 if "RECONCILER_KILL_ROUNDS" in os.environ else 4
 NUMBERS = itertools.count()
 WINES = csv_rows((REPOSITORY / "specs/data/wine.csv").read_text())[:20]
 LOCAL = {"type": "localFile"}
+SEA = {"aws_access_key_id": "${env.NOBODY_HAS_SET_THIS}", "aws_secret_access_key": "${env.NOR_THIS}"}
 Write = Callable[..., None]
 
 
@@ -187,7 +190,7 @@ def test_job_reads_what_another_has_written_to_a_system(lake: Objects, root: Pat
     assert is_up_to_date(reconciler)
 
 
-def test_place_that_another_job_wrote_and_that_is_gone_is_told_by_the_plan(lake: Objects, root: Path, write: Write, reconciler: Reconciler) -> None:
+def test_output_that_is_gone_is_written_anew_and_what_reads_it_too(lake: Objects, root: Path, write: Write, reconciler: Reconciler) -> None:
     intake = lake.make("raw.csv", WINES)["intake"]
     write(
         lake.openers,
@@ -196,12 +199,91 @@ def test_place_that_another_job_wrote_and_that_is_gone_is_told_by_the_plan(lake:
     )
     apply(reconciler)
     lake.cloud.remove("gone.csv")
-    said = reconciler("plan", "-no-color")
-    assert (said.code, said.out, said.err.count("\nError: ")) == (1, "", 1)
-    assert "gone.csv" in said.err
-    assert "on specs/jobs.yaml line" in said.err
-    assert "reconciler apply -replace='job.first'" in " ".join(said.err.split())
-    assert reconciler("apply", "-auto-approve", "-replace=job.first").code == 0
+    assert reasons(root) == {"job.first": [f"output missing: {lake.cloud.url('gone.csv')}"], "job.second": ["upstream reruns"]}
+    apply(reconciler)
+    assert is_up_to_date(reconciler)
+
+
+@pytest.fixture(params=["s3", "azure", "gcp"])
+def cloud(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Objects:
+    made = SYSTEMS[request.param](request, f"house-{next(NUMBERS)}")
+    assert isinstance(made, Objects)
+    tell(made, monkeypatch)
+    return made
+
+
+def test_output_elsewhere_is_looked_at_again(cloud: Objects, root: Path, write: Write, reconciler: Reconciler) -> None:
+    write(cloud.openers, a={"intake": local(root, "a.csv", WINES), "output": cloud.output("a.csv")})
+    apply(reconciler)
+    assert is_up_to_date(reconciler)  # decided anew, and remembered
+    assert is_up_to_date(reconciler)
+    url, written = cloud.cloud.url("a.csv"), cloud.cloud.get("a.csv")
+    cloud.cloud.remove("a.csv")
+    assert reasons(root) == {"job.a": [f"output missing: {url}"]}
+    apply(reconciler)
+    assert (cloud.cloud.get("a.csv"), is_up_to_date(reconciler)) == (written, True)
+    cloud.cloud.put("a.csv", b"no scores")
+    assert reasons(root) == {"job.a": [f"output altered: {url}"]}
+    apply(reconciler)
+    assert (cloud.cloud.get("a.csv"), is_up_to_date(reconciler)) == (written, True)
+
+
+def test_folder_of_partitions_is_looked_at_again_without_what_others_put_beside_them(
+    cloud: Objects, root: Path, write: Write, reconciler: Reconciler
+) -> None:
+    output = {**cloud.output("scores/"), "format": "parquet", "partition_columns": ["bottle_id"]}
+    write(cloud.openers, a={"intake": local(root, "a.csv", WINES[:3]), "output": output})
+    apply(reconciler)
+    assert is_up_to_date(reconciler)
+    parts = cloud.cloud.listed()
+    cloud.cloud.put("scores/mine.parquet", b"another's")
+    assert is_up_to_date(reconciler)
+    cloud.cloud.remove(parts[0])
+    assert reasons(root) == {"job.a": [f"output altered: {cloud.cloud.url('scores/')}"]}
+    apply(reconciler)
+    assert (len(cloud.cloud.listed()), is_up_to_date(reconciler)) == (len(parts) + 1, True)
+    for part in cloud.cloud.listed():
+        cloud.cloud.remove(part)
+    assert reasons(root) == {"job.a": [f"output missing: {cloud.cloud.url('scores/')}"]}
+
+
+def test_output_that_cannot_be_looked_at_is_taken_to_be_as_it_was(
+    lake: Objects, root: Path, write: Write, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(lake.openers, a={"intake": local(root, "a.csv", WINES), "output": lake.output("a.csv")})
+    apply(reconciler)
+    lake.cloud.remove("a.csv")
+    with monkeypatch.context() as without:
+        without.delenv("SYSTEM_awsSecretAccessKey")
+        assert is_up_to_date(reconciler)  # and remembered
+    with monkeypatch.context() as wrong:
+        wrong.setenv("SYSTEM_awsSecretAccessKey", "another")
+        assert is_up_to_date(reconciler)
+    assert [why.split(":")[0] for why in reasons(root)["job.a"]] == ["output missing"]
+
+
+def test_output_that_was_not_looked_at_when_it_was_delivered_is_not_looked_at_later(
+    lake: Objects, root: Path, write: Write, reconciler: Reconciler
+) -> None:
+    write(lake.openers, a={"intake": local(root, "a.csv", WINES), "output": lake.output("a.csv")})
+    apply(reconciler)
+    with closing(sqlite3.connect(root / "state/reconciler.db", isolation_level=None)) as db:
+        db.execute("UPDATE runs SET output_digest = NULL")
+    lake.cloud.remove("a.csv")
+    assert is_up_to_date(reconciler)
+
+
+def test_job_whose_upstream_writes_the_same_rows_again_is_left_as_it_is(lake: Objects, root: Path, write: Write, reconciler: Reconciler) -> None:
+    """The second job's own output is an object too, and still there."""
+    write(
+        lake.openers,
+        first={"intake": local(root, "a.csv", WINES), "output": to("first.csv"), "passthrough_columns": None, "passthrough_columns_set": "all"},
+        second={"intake": {**LOCAL, "file": "${job.first.output}"}, "output": lake.output("second.csv")},
+    )
+    apply(reconciler)
+    (root / "out/first.csv").unlink()
+    assert sorted(reasons(root)) == ["job.first", "job.second"]
+    assert "1 scored, 0 failed, 1 unchanged" in apply(reconciler)
     assert is_up_to_date(reconciler)
 
 
@@ -264,6 +346,41 @@ def test_variable_that_an_output_lacks_is_told_before_anything_is_scored(
     assert len(lake.read("out.csv")) == len(WINES)
 
 
+def test_problems_of_intakes_and_outputs_are_told_at_once(
+    lake: Objects, root: Path, write: Write, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    openers = {"credentials": {"lake": lake.openers["credentials"]["lake"], "sea": {"local": {"type": "s3", **SEA}}}}
+    intake = lake.make("in.csv", WINES)["intake"]
+    nowhere, sea = {**intake, "url": lake.cloud.url("nowhere.csv")}, {**lake.output("b.csv"), "credential": "sea"}
+    write(
+        openers,
+        a={"intake": nowhere, "output": {**lake.output("a.csv"), "credential": "sea"}},
+        b={"intake": local(root, "b.csv", WINES), "output": sea},
+        c={"intake": {**intake, "credential": "sea"}, "output": {**lake.output("c.csv"), "credential": "sea"}},
+    )
+    said = reconciler("plan", "-no-color")
+    assert (said.code, said.out) == (1, "")
+    told = [line.removeprefix("Error: ") for line in said.err.splitlines() if line.startswith("Error: ")]
+    gone, locked = "The object does not exist", 'The credential "sea" cannot be used'
+    assert sorted(told) == [locked, locked, locked, gone]  # the one of c, which has it on both sides, is told once
+    assert "job.c" in said.err
+
+
+def test_another_name_for_a_credential_reruns_nothing_and_another_account_does(
+    lake: Objects, root: Path, write: Write, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = {"a": {**lake.make("in.csv", WINES), "output": lake.output("out.csv")}}
+    write(lake.openers, **jobs)
+    apply(reconciler)
+    text = (root / "specs/jobs.yaml").read_text()
+    (root / "specs/jobs.yaml").write_text(text.replace('"lake"', '"sea"'))
+    assert is_up_to_date(reconciler)
+    assert is_up_to_date(reconciler)
+    monkeypatch.setenv("ANOTHER", lake.secrets["SYSTEM_awsAccessKeyId"])
+    (root / "specs/jobs.yaml").write_text(text.replace("${env.SYSTEM_awsAccessKeyId}", "${env.ANOTHER}"))
+    assert reasons(root) == {"job.a": ["spec changed: credentials.lake.aws_access_key_id"]}
+
+
 def test_secret_may_lie_in_a_file_of_the_project(lake: Objects, root: Path, write: Write, reconciler: Reconciler) -> None:
     (root / "keys").mkdir()
     (root / "keys/secret").write_text(lake.secrets["SYSTEM_awsSecretAccessKey"] + "\n")
@@ -283,6 +400,23 @@ def test_intake_version_decides_instead_of_looking(lake: Objects, root: Path, wr
     write(lake.openers, a={"intake": intake, "output": to("a.csv"), "intake_version": "2"})
     ((_, (why,)),) = reasons(root).items()
     assert why.startswith("intake changed: s3 ")
+    write(lake.openers, a={"intake": intake, "output": to("a.csv")})
+    assert reasons(root) == {"job.a": [f"intake looked at otherwise: s3 {lake.cloud.url('in.csv')}"]}
+
+
+def test_another_probe_is_no_other_content(
+    request: pytest.FixtureRequest, root: Path, write: Write, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It cannot be compared with what the one before has told, so the job is rerun, and the reason is true."""
+    crm = SYSTEMS["postgresql"](request, f"house-{next(NUMBERS)}")
+    tell(crm, monkeypatch)
+    job = {**crm.make("wines.csv", WINES), "output": to("a.csv")}
+    told = []
+    for probe in (None, job["probe"], "SELECT 1", "SELECT 1"):
+        write(crm.openers, a={key: value for key, value in {**job, "probe": probe}.items() if value is not None})
+        told.append([why.split(":")[0] for why in reasons(root).get("job.a", [])])
+        apply(reconciler)
+    assert told == [["never run"], ["intake looked at otherwise"], ["intake looked at otherwise"], []]
 
 
 def test_endpoint_s_place_is_looked_at_with_what_the_workspace_is_given(
@@ -375,6 +509,21 @@ def test_times_in_a_query_and_its_probe_are_filled_in_when_they_are_looked_at(
     write(crm.openers, a={"intake": intake, "output": to("a.csv"), "probe": f"SELECT count(*) {rows} '{{{{ last_completed_run_time }}}}'"})
     apply(reconciler)
     assert len(csv_rows((root / "out/a.csv").read_text())) == len(WINES)
+    assert is_up_to_date(reconciler)
+
+
+def test_record_names_the_table_that_was_written(
+    request: pytest.FixtureRequest, root: Path, write: Write, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crm = SYSTEMS["postgresql"](request, f"house-{next(NUMBERS)}")
+    assert isinstance(crm, Tables)
+    tell(crm, monkeypatch)
+    output = {**crm.output("scores"), "table": "scores_{{ current_run_time }}"}
+    write(crm.openers, a={"intake": local(root, "a.csv", WINES), "output": output})
+    apply(reconciler)
+    place = json.loads(reconciler("state", "show", "job.a", "-json").out)["output"]
+    assert "{{" not in place
+    assert len(crm.read(place.removeprefix(f"jdbc:{output['schema']}."))) == len(WINES)
     assert is_up_to_date(reconciler)
 
 

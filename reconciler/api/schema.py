@@ -1,6 +1,7 @@
 """The bodies of the Batch Prediction API: the contract client and service share. The rule here: requests are strict, answers are tolerant."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -79,6 +80,15 @@ class Job(Tolerant):
     @property
     def is_terminal(self) -> bool:
         return self.status in TERMINAL
+
+    @property
+    def created_at(self) -> datetime | None:
+        """None where the service does not say, or not so that we can read it."""
+        try:
+            moment = datetime.fromisoformat(self.created or "")
+        except ValueError:
+            return None
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
     @property
     def creator(self) -> str | None:

@@ -9,7 +9,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from reconciler.api.client import Client
 from reconciler.api.schema import Job
@@ -61,7 +61,7 @@ class Adoption:
         filters = {"deploymentId": run.request["deploymentId"]} if "deploymentId" in run.request else {}
         async for job in self._client.jobs(startDateTime=timestamp(since), **filters):
             is_ours = job.creator is None or run.creator is None or job.creator == run.creator
-            created = _moment(job.created)
+            created = job.created_at  # where it is not known, the time excludes no job
             is_young = created is None or created >= since
             # One that was given rows was given them by somebody else: we upload only to a job whose id is recorded.
             is_fresh = not uploads(run.request) or not (job.job_intake_size or job.is_terminal)
@@ -71,15 +71,6 @@ class Adoption:
     def _is_in_doubt(self, run_id: str) -> bool:
         run = self._store.snapshot.run(run_id)
         return run is not None and run.status is Status.INTENDED
-
-
-def _moment(text: str | None) -> datetime | None:
-    """None where the service does not say, or not so that we can read it: then the time excludes no job."""
-    try:
-        moment = datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _since(run: Run) -> datetime:

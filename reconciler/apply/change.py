@@ -81,7 +81,7 @@ class Doer:
         if change.action is Action.RESUME:
             return await self._resume(change)
         if change.open_run:
-            await self.runner.abort(self._open_run(change), "Aborted: the specs changed while it was open.")
+            await self.runner.abort(self._open_run(change), "Aborted: the specs changed while it was open.", is_last=change.action not in SCORES)
         if change.after is None:
             store.forget(workspace, change.address)
             return "forgotten", None
@@ -167,7 +167,7 @@ class Doer:
             status=Status.INTENDED,
             spec=after.spec,
             spec_digest=fingerprint.spec,
-            intake={"file": change.intake_file} if facts is None else {"file": change.intake_file, "facts": dict(facts)},
+            intake=_intake(change, facts),
             intake_digest=fingerprint.intake,
             model={"deployment": after.spec.get("deployment")},
             model_digest=fingerprint.model,
@@ -184,6 +184,16 @@ class Doer:
             output=output_place(after.spec),
             **vars(self.provenance),
         )
+
+
+def _intake(change: Change, facts: Mapping[str, Any] | None) -> dict[str, Any]:
+    """As a run records it: the file, or what was seen of another system, and in which way."""
+    told: dict[str, Any] = {"file": change.intake_file}
+    if facts is not None:
+        told["facts"] = dict(facts)
+    if change.remote is not None and change.intake_file is None:
+        told["way"] = change.remote.way
+    return told
 
 
 def _warning(run: Run) -> Diagnostic | None:

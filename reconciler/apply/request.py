@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from reconciler.api.schema import Job, request_core
 from reconciler.confidential import REDACTED, REFERENCE
+from reconciler.state.record import Run
+from reconciler.templates import Times, filled
 
 # The target in a spec, and in the API.
 _TARGETS = {"deployment": "deploymentId", "modelId": "modelId", "modelPackageId": "modelPackageId"}
@@ -44,13 +47,18 @@ def downloads(body: Mapping[str, Any]) -> bool:
     return bool(body["outputSettings"]["type"] == "localFile")
 
 
-def output_place(spec: Mapping[str, Any]) -> str:
-    """Where a delivered output is: a path relative to the project's root, a URL, or a table."""
-    output = spec["output"]
+def output_place(spec: Mapping[str, Any], made: datetime | None = None) -> str:
+    """Where a delivered output is: a path relative to the project's root, a URL, or a table; of a job that was `made` then, without templates."""
+    output = spec["output"] if made is None else filled("outputSettings", spec["output"], Times(made))
     if place := output.get("path") or output.get("url"):
         return str(place)
     table = ".".join(str(output[part]) for part in ("catalog", "schema", "dataset", "table") if output.get(part))
     return f"{output['type']}:{table}"
+
+
+def output_of(run: Run, job: Job) -> str:
+    """The same, once it is known which job it is. What an endpoint makes of the templates in a table's name is for it to know."""
+    return output_place(run.spec, job.created_at if run.endpoint is None else None)
 
 
 def as_written(text: str, root: Path) -> str:

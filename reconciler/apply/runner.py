@@ -4,6 +4,7 @@ A run that was interrupted goes on at the step it had reached; it is the same ro
 nobody knows what became of its job it stays open, and the next apply settles it.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,9 +16,10 @@ from reconciler.api.client import Client
 from reconciler.api.schema import Job
 from reconciler.apply.adoption import Adoption
 from reconciler.apply.deliver import deliver, discard, prepare
+from reconciler.apply.doubt import adds_rows, may_have_written, question
 from reconciler.apply.event import Listener, Submitted
 from reconciler.apply.grace import ended, in_thread
-from reconciler.apply.request import as_written, downloads
+from reconciler.apply.request import as_written, downloads, output_of
 from reconciler.apply.tracking import IsSame, Timeouts, Tracking
 from reconciler.apply.transfer import download
 from reconciler.apply.watch import Watch
@@ -26,14 +28,14 @@ from reconciler.state.lifecycle import Status
 from reconciler.state.record import Run
 from reconciler.state.store import Store, now, timestamp
 
-# Outputs to which a second job would add rows.
-_TABLES = frozenset({"jdbc", "snowflake", "synapse", "bigquery"})
 # After a lost answer the service may still be busy making the job: it is looked for so often before it is said not to exist.
 _LOOKS = 4
 # A submission may be answered so badly; each time it was made sure that no job was made.
 _SUBMISSIONS = 5
 # How long an interrupt waits for the answer of a submission that is on its way.
 _LAST_ANSWER_S = 1.5
+# How long a job that was aborted is waited for, where what it has done is of interest.
+_END_S = 10.0
 # Of the rows that failed, as many are named in a run's details.
 _NAMED = 3
 
@@ -42,6 +44,7 @@ _NAMED = 3
 class Runner:
     """Takes runs to their end. `has_intake` and `has_model` tell whether a run's intake and model are still those of its fingerprint.
 
+    `delivered` gives the digest of what a job has written to another system, where that can be looked at again.
     `opened` gives a request with what the references in it stand for, to be sent and forgotten.
     """
 
@@ -53,6 +56,7 @@ class Runner:
     has_intake: IsSame
     has_model: IsSame
     listen: Listener
+    delivered: Callable[[Run], Awaitable[str | None]]
     opened: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
 
     async def start(self, run: Run, timeouts: Timeouts) -> Run:
@@ -63,13 +67,19 @@ class Runner:
         """Take an interrupted run on from the step it had reached."""
         return await self._to_its_end(run, self._adopt_or_submit, timeouts, is_reattached=True)
 
-    async def abort(self, run: Run, why: str) -> None:
-        """End an open run that is no longer wanted, on the service and in the state."""
+    async def abort(self, run: Run, why: str, *, is_last: bool = False) -> None:
+        """End an open run that is no longer wanted, on the service and in the state.
+
+        Raises InDoubt when its job may have written to a table, unless it `is_last`: no other job is to follow.
+        """
         async with self.adoption.turn(run):
-            job = await self.adoption.job_of(run) if run.job_id is None else None
-            if job_id := run.job_id or (job.id if job else None):
+            if run.job_id is None and (job := await self.adoption.job_of(run)):
+                run, _ = self._placed(run, job, is_adopted=True)
+            if run.job_id is not None:
                 self.store.check_lock()
-                await self.client.abort(job_id)
+                await self.client.abort(run.job_id)
+            if not is_last and await self._may_have_written(run):
+                raise self._in_doubt(run, why)
             self._end(run, Status.ABORTED, why)
 
     async def _to_its_end(self, run: Run, place: Callable[[Run], Awaitable[tuple[Run, Job]]], timeouts: Timeouts, *, is_reattached: bool) -> Run:
@@ -84,7 +94,7 @@ class Runner:
             await self._give_up(self._as_recorded(run), error)
             raise
         except (ScoringError, DeliveryError, ServiceError) as error:
-            self._fail(self._as_recorded(run), error)
+            await self._fail(self._as_recorded(run), error)
             raise
 
     def _as_recorded(self, run: Run) -> Run:
@@ -138,7 +148,8 @@ class Runner:
 
     def _placed(self, run: Run, job: Job, *, is_adopted: bool) -> tuple[Run, Job]:
         creator = run.creator or job.creator
-        placed = self.store.move(run, Status.SUBMITTED, job_id=job.id, submitted_at=timestamp(now()), creator=creator)
+        output = output_of(run, job)
+        placed = self.store.move(run, Status.SUBMITTED, job_id=job.id, submitted_at=timestamp(now()), creator=creator, output=output)
         self.listen(Submitted(run.address, job.id, is_adopted))
         return placed, job
 
@@ -157,6 +168,8 @@ class Runner:
         facts: dict[str, Any] = {"scored_rows": job.scored_rows, "failed_rows": job.failed_rows, "skipped_rows": job.skipped_rows}
         if staged is not None:
             facts |= {"output_digest": staged.digest, "output_bytes": staged.size}
+        elif not run.staging:
+            facts["output_digest"] = await self.delivered(run)
         return self.store.move(run, Status.SCORED, status_details=as_written(_told(job), self.root), **facts)
 
     # Delivering
@@ -185,24 +198,36 @@ class Runner:
         """End a run whose job may not have all of its rows. Raises InDoubt when the job may have written to a table: no other job may, then."""
         self.store.check_lock()  # a successor may be tracking this very job
         await self.client.abort(run.job_id or "")
-        if run.request["outputSettings"]["type"] in _TABLES and await self._may_have_written(run):
-            detail = (
-                f"{cut.detail} Nobody knows whether all of them arrived, and some may have been scored into the table already. Look at it, then say\n"
-                f"  reconciler state resubmit '{run.address}'\nwhen the rows in the table were dealt with."
-            )
-            raise InDoubt("The upload was cut", detail)
+        if await self._may_have_written(run):
+            raise self._in_doubt(run, f"{_why(cut)} Nobody knows whether all of its rows arrived.")
         self._end(run, Status.ABORTED, _why(cut))
 
     async def _may_have_written(self, run: Run) -> bool:
+        """Whether the job of a run, which has ended or is about to, may have left rows in a table to which another one would add its own."""
+        if run.job_id is None or not adds_rows(run.request):
+            return False
         try:
-            return (await self.client.job(run.job_id or "")).scored_rows > 0
-        except ServiceError:
+            async with asyncio.timeout(_END_S):
+                while not (job := await self.watch.news(run.job_id)).is_terminal:
+                    pass
+        except (TimeoutError, ServiceError):
             return True
+        return may_have_written(run, job)
 
-    def _fail(self, run: Run, error: ReconcilerError) -> None:
-        if run.is_open and _is_certain(run, error):
-            status = Status(error.status) if isinstance(error, JobEnded) else Status.FAILED
-            self._end(run, status, error.detail if isinstance(error, JobEnded) else _why(error))
+    def _in_doubt(self, run: Run, why: str) -> InDoubt:
+        """The run stays open until the user has looked at the table; why is recorded."""
+        asked = question(run, why)
+        if run.status_details != asked:
+            self.store.doubt(run, asked)
+        return InDoubt("Rows may be in the table already", asked)
+
+    async def _fail(self, run: Run, error: ReconcilerError) -> None:
+        if not run.is_open or not _is_certain(run, error):
+            return
+        why = error.detail if isinstance(error, JobEnded) else _why(error)
+        if await self._may_have_written(run):
+            raise self._in_doubt(run, why) from error
+        self._end(run, Status(error.status) if isinstance(error, JobEnded) else Status.FAILED, why)
 
     def _end(self, run: Run, status: Status, details: str) -> None:
         self.store.move(run, status, status_details=details, ended_at=timestamp(now()))

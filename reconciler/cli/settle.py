@@ -10,6 +10,7 @@ from reconciler.cli.lock import lock_options
 from reconciler.cli.read import address_of, give_json, reading
 from reconciler.cli.session import Session, give, open_session, say, spec_options, state_options
 from reconciler.errors import Refused
+from reconciler.state.lifecycle import Status
 from reconciler.state.record import Run
 from reconciler.view.run import run_document
 
@@ -39,6 +40,9 @@ def adopt(
     A run is in doubt when its submission was sent and no answer came, and the service's list of jobs does not tell either. The job is looked at
     on the service first; one with another spec, or that belongs to another run, is refused.
 
+    A run is in doubt too when its job did not end well and may have left rows in a table. With that job's own id you say that all of its rows are
+    there, and the next apply records it as delivered.
+
     \b
     Examples:
       reconciler state adopt job.wine 6710f0a2c4d1e8b7a6c5d4e3
@@ -48,7 +52,8 @@ def adopt(
 
     session = open_session(state, workspace, no_color, var, var_file)
     run = adopt_job(session.project, _chosen(session, address), job_id, is_forced=force, lock_timeout_s=lock_timeout, note=_note(session))
-    _give(run, as_json, f"{run.address}: the run {run.id} has the job {run.job_id} now. Run apply to go on with it.")
+    how = f"has the job {run.job_id} now. Run apply to go on with it." if run.status is Status.SUBMITTED else "has scored. Run apply to record it."
+    _give(run, as_json, f"{run.address}: the run {run.id} {how}")
 
 
 @click.command(cls=Command)
@@ -87,10 +92,10 @@ def resubmit(
     chosen = _chosen(session, address)
     if not auto_approve:
         with reading(session) as snapshot:
-            doubted = run_in_doubt(snapshot, workspace, chosen, may_have_job=True)
+            doubted = run_in_doubt(snapshot, workspace, chosen)
         explanation = f"You are sure that the submission of {doubted.intended_at} made no job. If there is one, it will be scored and paid for twice."
         if doubted.job_id:
-            explanation = f"Its job {doubted.job_id} is aborted if it still runs, and what it may have written elsewhere is dealt with."
+            explanation = f"Its job {doubted.job_id} is aborted if it still runs, and rows that it may have left in a table were removed."
         refused = Refused("Resubmit cancelled", "The run is still in doubt.")
         ask(session, f"Shall {doubted.address} be submitted anew by the next apply?", explanation, refused, "-auto-approve")
     run = end_without_job(session.project, chosen, lock_timeout_s=lock_timeout, note=_note(session))

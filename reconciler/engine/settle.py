@@ -9,7 +9,7 @@ from collections.abc import Callable
 from reconciler.engine.connectors.connector import connector
 from reconciler.engine.flow import TICK
 from reconciler.engine.place import Place
-from reconciler.errors import Cancelled, Lost
+from reconciler.errors import UNSETTLED, Cancelled, Lost
 
 _PAUSES_S = (0.2, 1.0, 3.0, 8.0, 15.0, 30.0)  # a database that goes over to another machine is back within a minute
 
@@ -32,7 +32,7 @@ def settle(output: Place, rows: int) -> None:
             break
     assert lost is not None
     staged = f"The scores were staged as reconciler_{output.job}. If they are still there, remove them once you have looked."
-    detail = f"{lost.detail} Nobody knows whether the rows are in the output: look there before they are scored again. {staged}"
+    detail = f"{lost.detail} {UNSETTLED}: look there before they are scored again. {staged}"
     raise Lost("The system was lost while rows were written", detail) from lost
 
 

@@ -39,6 +39,7 @@ class Reason(StrEnum):
     NEVER_RUN = "never run"
     SPEC_CHANGED = "spec changed"
     INTAKE_CHANGED = "intake changed"
+    INTAKE_SEEN_OTHERWISE = "intake looked at otherwise"
     INTAKE_UNKNOWN = "intake unknown"
     MODEL_REPLACED = "model replaced"
     OUTPUT_MISSING = "output missing"
@@ -48,6 +49,7 @@ class Reason(StrEnum):
     REQUESTED = "requested"
     UPSTREAM_RERUNS = "upstream reruns"
     INTERRUPTED = "interrupted"
+    IN_DOUBT = "in doubt"
     METADATA_CHANGED = "metadata changed"
     NOT_DECLARED = "not declared"
 
@@ -56,6 +58,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.NEVER_RUN: "it was never scored",
     Reason.SPEC_CHANGED: "its spec changed",
     Reason.INTAKE_CHANGED: "the content of its intake changed",
+    Reason.INTAKE_SEEN_OTHERWISE: "its intake is looked at in another way, so nobody can tell whether it changed",
     Reason.INTAKE_UNKNOWN: "its intake cannot be looked at, and on_unknown says rerun",
     Reason.MODEL_REPLACED: "the deployment's model was replaced",
     Reason.OUTPUT_MISSING: "its output is no longer there",
@@ -65,6 +68,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.REQUESTED: "-replace names it",
     Reason.UPSTREAM_RERUNS: "the job that writes its intake will run",
     Reason.INTERRUPTED: "an apply was interrupted while it ran",
+    Reason.IN_DOUBT: "nobody knows whether its last job has left rows in the table",
     Reason.METADATA_CHANGED: "its description, tags, timeouts or retries changed",
     Reason.NOT_DECLARED: "it is no longer in the specs",
 }

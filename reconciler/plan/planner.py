@@ -50,10 +50,13 @@ def decide(
     observed: Mapping[str, Observed],
     replace: Collection[str] = (),
     remotes: Mapping[str, Remote] = _NO_REMOTES,
+    doubted: Collection[str] = (),
+    otherwise: Collection[str] = (),
 ) -> list[Decision]:
     """A decision for every address wanted or recorded, upstream jobs before those that read their outputs, no-ops included.
 
-    `remotes` are of the instances with a place that is no local file: one job may write it, and another one read it.
+    `remotes` are of the instances with a place that is no local file: one job may write it, and another one read it. `doubted` are addresses whose
+    open run may have left rows in a table; `otherwise` those whose intake was looked at in another way, when it was scored, than it is now.
     """
     decisions: dict[str, Decision] = {}
     rewritten: set[str] = set()  # places that a job before will write anew
@@ -62,6 +65,11 @@ def decide(
         remote = remotes.get(address) if remotes else None
         reruns_upstream = instance.intake_file in rewritten or (remote is not None and remote.reads in rewritten)
         decision = _decide_one(instance, recorded.get(address, _NOTHING), observed[address], reruns_upstream, address in replace)
+        if address in otherwise:
+            named = (Reason.INTAKE_SEEN_OTHERWISE if reason is Reason.INTAKE_CHANGED else reason for reason in decision.reasons)
+            decision = decision._replace(reasons=tuple(named))
+        if address in doubted:
+            decision = decision._replace(reasons=(*(reason for reason in decision.reasons if reason is not Reason.INTERRUPTED), Reason.IN_DOUBT))
         decisions[address] = decision
         if decision.action in SCORES:
             rewritten.update(place for place in (instance.output_file, remote and remote.writes) if place is not None)

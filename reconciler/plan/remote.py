@@ -16,6 +16,8 @@ LOOKED_AT = frozenset({"s3", "azure", "gcp", "http", "jdbc", "snowflake", "synap
 _PUBLIC = frozenset({"s3", "azure", "gcp", "http"})
 # Those that a query can be put to.
 PROBED = frozenset({"jdbc", "snowflake", "synapse", "bigquery"})
+# Types of output that are looked at again. To a table others write too, and a web server shows nothing of what it was sent.
+KEPT = frozenset({"s3", "azure", "gcp"})
 # Fields of an intake that name what opens it, with the section that says what that is.
 _OPENED_WITH = {"credentialId": "credentials", "cloudStorageCredentialId": "credentials", "dataStoreId": "data_stores"}
 _TABLE = ("dataStoreId", "dataset", "catalog", "schema", "table")
@@ -34,14 +36,15 @@ Answers = Mapping[Question, str | None]  # a digest; None: there is no such thin
 
 
 class Look(NamedTuple):
-    """What was found at the place of an intake: a problem, or the digest of its content and the facts behind it, as far as they are few.
+    """What was found at a place: a problem, or the digest of its content and the facts behind it, as far as they are few.
 
-    All None: whether its rows have changed cannot be told.
+    All None: whether its rows have changed cannot be told. `is_absent`: the problem is that there is nothing.
     """
 
     digest: str | None = None
     facts: Mapping[str, Any] | None = None
     problem: Diagnostic | None = None
+    is_absent: bool = False
 
 
 Looks = Mapping[str, Look]  # by place
@@ -62,6 +65,8 @@ class Remote(NamedTuple):
     reads: str | None = None  # the place of its rows and of its output, where these are no local files
     writes: str | None = None
     place: str | None = None  # what is looked at, as `place_of` makes it
+    output: str | None = None  # the same of its output, which is looked at once something was delivered there
+    way: str | None = None  # how it is known what the rows are, where that is for the specs to say: digests of two ways cannot be compared
 
     def questions(self) -> Iterator[Question]:
         if self.deployment is not None:
@@ -89,11 +94,18 @@ def remote_of(
     """`spec` is an instance's, in a workspace with an endpoint; `openers` is what there is to look with, by section and id."""
     deployment, model_digest = _model(spec)
     intake, output = spec["intake"], spec["output"]
-    named = [(section, intake[field]) for field, section in _OPENED_WITH.items() if field in intake]
-    # Without anything of ours it is the endpoint that may open a system, not we.
-    can_look = all(id in openers[section] for section, id in named) and (bool(named) or intake["type"] in _PUBLIC)
-    place = place_of(intake, probe) if can_look and intake_version is None else None
-    return Remote(deployment, model_digest, *_intake(intake, intake_version, on_unknown), _place(intake), _place(output), place)
+    place = place_of(intake, probe) if intake_version is None and _can_look(intake, openers) else None
+    written = written_to(output) if _can_look(output, openers) else None
+    return Remote(
+        deployment,
+        model_digest,
+        *_intake(intake, intake_version, on_unknown),
+        _place(intake),
+        _place(output),
+        place,
+        written,
+        _way(intake, intake_version, probe, place),
+    )
 
 
 def remote_of_local(spec: Mapping[str, Any], intake_version: str | None, on_unknown: OnUnknown, probe: str | None = None) -> Remote | None:
@@ -102,7 +114,14 @@ def remote_of_local(spec: Mapping[str, Any], intake_version: str | None, on_unkn
     if intake["type"] == output["type"] == "localFile":
         return None
     place = place_of(intake, probe) if intake_version is None else None
-    return Remote(None, None, *_intake(intake, intake_version, on_unknown), _place(intake), _place(output), place)
+    known = _intake(intake, intake_version, on_unknown)
+    return Remote(None, None, *known, _place(intake), _place(output), place, written_to(output), _way(intake, intake_version, probe, place))
+
+
+def _can_look(settings: Mapping[str, Any], openers: Mapping[str, Mapping[str, Any]]) -> bool:
+    """At an endpoint: without anything of ours it is the endpoint that may open a system, not we."""
+    named = [(section, settings[field]) for field, section in _OPENED_WITH.items() if field in settings]
+    return all(id in openers[section] for section, id in named) and (bool(named) or settings["type"] in _PUBLIC)
 
 
 def place_of(intake: Mapping[str, Any], probe: str | None) -> str | None:
@@ -110,6 +129,11 @@ def place_of(intake: Mapping[str, Any], probe: str | None) -> str | None:
     if intake["type"] not in LOOKED_AT:
         return None
     return json.dumps({"settings": intake, "probe": probe}, sort_keys=True, ensure_ascii=False)
+
+
+def written_to(output: Mapping[str, Any]) -> str | None:
+    """The same of an output."""
+    return json.dumps({"output": output}, sort_keys=True, ensure_ascii=False) if output["type"] in KEPT else None
 
 
 def _model(spec: Mapping[str, Any]) -> tuple[str | None, str | None]:
@@ -127,6 +151,14 @@ def _intake(intake: Mapping[str, Any], version: str | None, on_unknown: OnUnknow
         known = intake.get("datasetVersionId")
         return (None, version_digest(known), None) if known else (intake["datasetId"], None, None)
     return (None, None, on_unknown) if version is None else (None, _digest({"intakeVersion": version}), None)
+
+
+def _way(intake: Mapping[str, Any], version: str | None, probe: str | None, place: str | None) -> str | None:
+    if intake["type"] in ("localFile", "dataset"):
+        return None
+    if version is not None:
+        return "intake_version"
+    return None if place is None else f"probe {probe}" if probe else "look"
 
 
 def _place(settings: Mapping[str, Any]) -> str | None:

@@ -17,7 +17,7 @@ from typing import Protocol, TypeVar
 from reconciler.api.schema import JobSpec
 from reconciler.disk import sync_folder
 from reconciler.engine.job import Progress, ScoringJob, Tally, Tolerance
-from reconciler.errors import Cancelled, Lost, ScoringError
+from reconciler.errors import UNSETTLED, Cancelled, Lost, ScoringError
 from reconciler.service.files import Files, remove
 from reconciler.service.job import Counts, Job, deaths, failures, starts
 from reconciler.service.places import Places, secretless
@@ -26,6 +26,7 @@ from reconciler.service.store import DEATHS, TOO_DEADLY, Store
 
 _LOG = logging.getLogger(__name__)
 _RETRY_SECONDS = 1.0
+_UNTOLD = f"{UNSETTLED}: the service died while they were moved. Look there before they are scored again."
 
 Answer = TypeVar("Answer")
 Signature = tuple[int, int, int] | None
@@ -129,16 +130,17 @@ class Workers:
         output = self._files.output(job)
         before = _signature(output)
         scoring: ScoringJob | None = None
+        was_staged = self._files.note(job.id).exists()  # by a process that died, perhaps after it had moved the rows
         is_in_doubt = False  # whether the rows are in another system: those staged are left to the user, or to the next start
         try:
             if job.is_deleted:
                 raise Cancelled("The job was aborted", "It was deleted before its turn came again.")
             if deaths(job) >= DEATHS:
-                raise ScoringError(TOO_DEADLY)
+                raise ScoringError(TOO_DEADLY, _UNTOLD if was_staged else "")
             scoring = self._scoring(job)
             tally = self._score(scoring, report=run.report, is_cancelled=lambda: self._is_cancelled(job))
         except Cancelled:
-            reason = None
+            reason = f"The job was aborted. {_UNTOLD}" if was_staged and scoring is None else None
         except ScoringError as error:
             reason = secretless(self._files.as_seen(job, _reason(error)), scoring)
             is_in_doubt = isinstance(error, Lost) and self._files.note(job.id).exists()

@@ -4,6 +4,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic.alias_generators import to_snake
+
+from reconciler.credential import OPEN, WHOSE
 from reconciler.spec.document import SECRET_SECTIONS
 from reconciler.spec.endpoint import KEYS, Wrong, endpoint_settings
 from reconciler.spec.expression import Scope, fill
@@ -94,6 +97,13 @@ class Workspace:
         """What a credential holds, by what `resolve` gave; None where only an endpoint knows."""
         bindings = self._bound["credentials"].values()
         return next((bound["fields"].get("credentialType") for bound in bindings if isinstance(bound, dict) and bound["id"] == id), None)
+
+    def account(self, id: str) -> dict[str, Any] | None:
+        """Whom a credential lets in, by what `resolve` gave: what is no secret of it. None where an endpoint knows it by its id."""
+        bound = self._bound["credentials"].get(id)
+        if self.endpoint is not None or not isinstance(bound, dict):
+            return None
+        return {name: value for name, value in bound["fields"].items() if name == "credentialType" or to_snake(name) in OPEN | WHOSE}
 
     def data_store(self, id: str) -> dict[str, Any] | None:
         """What a data store is, by what `resolve` gave, its secrets as references; None where an endpoint knows it by its id."""

@@ -18,7 +18,7 @@ from reconciler.spec import model
 from reconciler.spec.binding import Unbound, Workspace
 from reconciler.spec.block import SIDES, Reader
 from reconciler.spec.expression import BadExpression, Each, Scope, fill, has_expression, references
-from reconciler.spec.instance import Instance, address_of, spec_digest
+from reconciler.spec.instance import OPENERS, Instance, address_of, spec_digest
 from reconciler.spec.job import DEPENDENCY, Job
 from reconciler.spec.location import Root
 from reconciler.spec.model import PATH, TARGETS
@@ -85,7 +85,7 @@ class Builder:
                 yield self._instance(job, address, parts["body"], parts["intake_settings"], parts["output_settings"])
 
     def _instance(self, job: Job, address: str, body: _Body, intake: _Part, output: _Part) -> Instance:
-        spec = {**body.target, "intake": intake.wire, "output": output.wire, **self._stores(intake.wire, output.wire), "options": body.wire}
+        spec = {**body.target, "intake": intake.wire, "output": output.wire, **self._openers(intake.wire, output.wire), "options": body.wire}
         output_file = output.wire["path"] if output.wire["type"] == "localFile" else None
         self._outputs[address] = output.wire.get("url") if output_file is None else output_file
         self._check_fingerprint(job, body, intake.wire["type"], address)
@@ -106,10 +106,15 @@ class Builder:
             probe=body.probe,
         )
 
-    def _stores(self, *sides: dict[str, Any]) -> dict[str, Any]:
-        """What the data stores are that both sides name: another database under the same name is another place."""
-        stores = {id: fields for side in sides if (id := side.get("dataStoreId")) and (fields := self._workspace.data_store(id))}
-        return {"dataStores": stores} if stores else {}
+    def _openers(self, *sides: dict[str, Any]) -> dict[str, Any]:
+        """What the names are that both sides open their systems with: another database, or another account, under the same name is another place."""
+        found: dict[str, dict[str, Any]] = {}
+        for field, section in OPENERS.items():
+            known = self._workspace.data_store if section == "dataStores" else self._workspace.account
+            for side in sides:
+                if (id := side.get(field)) and (told := known(id)):
+                    found.setdefault(section, {})[id] = told
+        return found
 
     def _check_fingerprint(self, job: Job, body: _Body, kind: str, address: str) -> None:
         """That what the job says of its intake's version can count."""

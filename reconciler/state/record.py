@@ -60,7 +60,7 @@ class Run:
     started_at: str | None = None
     ended_at: str | None = None
     output: str | None = None  # where the output is: a path relative to the project root, or a URL
-    output_digest: str | None = None
+    output_digest: str | None = None  # of its bytes; of an object elsewhere, of what its store says of it
     output_bytes: int | None = None
     scored_rows: int | None = None
     failed_rows: int | None = None
@@ -77,6 +77,11 @@ class Run:
     def is_open(self) -> bool:
         return self.status in OPEN
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether rows of its job, which did not end well, may be in a table; `status_details` is what the user is asked."""
+        return self.status in (Status.SUBMITTED, Status.RUNNING) and self.status_details is not None
+
 
 @dataclass(frozen=True)
 class Event:
@@ -87,6 +92,6 @@ class Event:
     workspace: str
     address: str
     run_id: str | None
-    kind: str  # a status, or: forgotten, updated
+    kind: str  # a status, or: uploaded, doubted, updated, forgotten, stray
     detail: dict[str, Any] = field(default_factory=dict)
     fence: int | None = None  # which holder of the lock wrote it; None where an early release did

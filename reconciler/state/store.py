@@ -261,6 +261,14 @@ class Store:
             self._happened(run.workspace, run.address, run.id, "uploaded", {})
         return noted
 
+    def doubt(self, run: Run, question: str) -> Run:
+        """Write down what the user is asked about the run, which stays open."""
+        noted = replace(run, status_details=question)
+        with self._write():
+            self._db["runs"].update(run.id, {"status_details": question})
+            self._happened(run.workspace, run.address, run.id, "doubted", {"status_details": question})
+        return noted
+
     def _supersede(self, run: Run) -> None:
         where = (run.workspace, run.address)
         self._db.execute(

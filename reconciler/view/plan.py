@@ -84,12 +84,14 @@ def reason_text(reason: Reason, change: Change) -> str:
     about: dict[Reason, str | None] = {
         Reason.SPEC_CHANGED: _changed_names(change) if reason is Reason.SPEC_CHANGED else None,
         Reason.INTAKE_CHANGED: intake_name(change),
+        Reason.INTAKE_SEEN_OTHERWISE: intake_name(change),
         Reason.INTAKE_UNKNOWN: intake_name(change),
         Reason.MODEL_REPLACED: change.deployment,
-        Reason.OUTPUT_MISSING: change.output_file,
-        Reason.OUTPUT_ALTERED: change.output_file,
+        Reason.OUTPUT_MISSING: output_name(change),
+        Reason.OUTPUT_ALTERED: output_name(change),
         Reason.UPSTREAM_RERUNS: change.intake_file,
         Reason.INTERRUPTED: change.open_run and f"run {change.open_run}",
+        Reason.IN_DOUBT: change.open_run and f"run {change.open_run}",
     }
     thing = about.get(reason)
     how = _changed_facts(change) if reason is Reason.INTAKE_CHANGED else ""
@@ -105,6 +107,14 @@ def intake_name(change: Change) -> str | None:
     named = named or ".".join(str(intake[part]) for part in ("catalog", "schema", "dataset", "table") if intake.get(part))
     named = named or " ".join(intake.get("query", "").split())[:_FACT_LENGTH]
     return f"{intake['type']} {named}".rstrip()
+
+
+def output_name(change: Change) -> str | None:
+    """The file, or the url of an object."""
+    if change.output_file is not None or change.after is None:
+        return change.output_file
+    url: str | None = change.after.spec["output"].get("url")
+    return url
 
 
 def _changed_facts(change: Change) -> str:

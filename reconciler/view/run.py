@@ -36,7 +36,7 @@ def _summary(run: Run, paint: Paint) -> str:
         f"    run        {run.id} {paint(str(run.status), _TONES.get(run.status, 'bold'))} {run.ended_at} by {shown(run.user)}@{shown(run.host)}",
         f"    deployment {shown(run.deployment)}",
         f"    rows       {run.scored_rows} scored, {run.failed_rows} failed, {run.skipped_rows} skipped",
-        f"    output     {shown(run.output or '')}" + ("" if run.output_digest is None else f" ({run.output_bytes} bytes, {run.output_digest})"),
+        f"    output     {shown(run.output or '')}" + ("" if run.output_bytes is None else f" ({run.output_bytes} bytes, {run.output_digest})"),
     ]
     return "\n".join(lines) + "\n"
 

@@ -4,7 +4,7 @@ from reconciler.plan.action import ACTIONS, SENTENCES, Action
 from reconciler.plan.diff import field_changes
 from reconciler.plan.plan import Change
 from reconciler.view.paint import Paint, shown
-from reconciler.view.plan import field_lines, intake_name, reason_text, side_fields
+from reconciler.view.plan import field_lines, intake_name, output_name, reason_text, side_fields
 
 Component = tuple[str, str | None, str | None, str]  # its name, recorded, now, what it is about
 
@@ -28,7 +28,7 @@ def _components(change: Change) -> list[Component]:
         ("spec", old and old.spec, new and new.spec, f"{change.file}:{change.line}" if change.file else ""),
         ("intake", old and old.intake, new and new.intake, intake_name(change) or ""),
         ("model", old and old.model, new and new.model, change.deployment),
-        ("output", before.output_digest if before else None, after.output_digest if after else None, change.output_file or ""),
+        ("output", before.output_digest if before else None, after.output_digest if after else None, output_name(change) or ""),
     ]
 
 

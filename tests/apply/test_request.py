@@ -1,5 +1,6 @@
 """The body of a submission, and how the job that it made is found again."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,16 @@ def test_body_is_the_spec_with_the_paths_of_this_machine() -> None:
         "predictionThreshold": 0.4,
         "numConcurrent": 2,
     }
+
+
+@pytest.mark.parametrize(
+    ("made", "place"),
+    [(None, "jdbc:crm.t_{{ current_run_time }}"), (datetime(2026, 10, 1, 9, 12, tzinfo=UTC), "jdbc:crm.t_20261001_091200")],
+    ids=["not known", "known"],
+)
+def test_table_is_named_as_the_job_has_named_it(made: datetime | None, place: str) -> None:
+    spec = {**SPEC, "output": {"type": "jdbc", "schema": "crm", "table": "t_{{ current_run_time }}"}}
+    assert output_place(spec, made) == place
 
 
 def test_body_is_lawful() -> None:

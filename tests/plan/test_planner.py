@@ -31,6 +31,8 @@ class Case(NamedTuple):
     reasons: tuple[Reason, ...]
     is_requested: bool = False
     reruns_upstream: bool = False
+    is_doubted: bool = False
+    is_seen_otherwise: bool = False
 
 
 GOOD = recorded(DELIVERED)
@@ -40,6 +42,9 @@ CASES = {
     "unknown-to-the-state": Case(None, AS_RECORDED, WANTED, Action.SUBMIT, (Reason.NEVER_RUN,)),
     "spec-changed": Case(GOOD, AS_RECORDED, CHANGED_SPEC, Action.RERUN, (Reason.SPEC_CHANGED,)),
     "intake-changed": Case(GOOD, AS_RECORDED._replace(intake_digest="intake-2"), WANTED, Action.RERUN, (Reason.INTAKE_CHANGED,)),
+    "intake-looked-at-otherwise": Case(
+        GOOD, AS_RECORDED._replace(intake_digest="intake-2"), WANTED, Action.RERUN, (Reason.INTAKE_SEEN_OTHERWISE,), is_seen_otherwise=True
+    ),
     "intake-unknown-and-kept": Case(GOOD, Observed(None, "model", "output", "keep"), WANTED, Action.NO_OP, ()),
     "intake-unknown-and-rerun": Case(GOOD, Observed(None, "model", "output", "rerun"), WANTED, Action.RERUN, (Reason.INTAKE_UNKNOWN,)),
     "intake-unknown-and-rerun-but-never-run": Case(None, Observed(None, "model", None, "rerun"), WANTED, Action.SUBMIT, (Reason.NEVER_RUN,)),
@@ -111,6 +116,10 @@ CASES = {
     "open-run-is-not-resumed-when-requested": Case(
         recorded(DELIVERED, OPEN), AS_RECORDED, WANTED, Action.RERUN, (Reason.REQUESTED,), is_requested=True
     ),
+    "open-run-may-have-left-rows": Case(recorded(None, OPEN), AS_RECORDED, WANTED, Action.RESUME, (Reason.IN_DOUBT,), is_doubted=True),
+    "open-run-may-have-left-rows-and-the-spec-changed": Case(
+        recorded(DELIVERED, OPEN), AS_RECORDED, CHANGED_SPEC, Action.RERUN, (Reason.SPEC_CHANGED, Reason.IN_DOUBT), is_doubted=True
+    ),
     "metadata-changed": Case(recorded(DELIVERED, metadata="metadata-1"), AS_RECORDED, WANTED, Action.UPDATE, (Reason.METADATA_CHANGED,)),
     "metadata-and-spec-changed": Case(recorded(DELIVERED, metadata="metadata-1"), AS_RECORDED, CHANGED_SPEC, Action.RERUN, (Reason.SPEC_CHANGED,)),
     "not-declared": Case(GOOD, AS_RECORDED, None, Action.FORGET, (Reason.NOT_DECLARED,)),
@@ -127,7 +136,8 @@ def test_decision(case: Case) -> None:
         wanted.append(Wanted("job.upstream", "spec", "metadata", "models/u", "data/u.csv", "data/a.csv", ()))
         wanted[0] = wanted[0]._replace(depends_on=("job.upstream",))
         world["job.upstream"] = AS_RECORDED
-    decided = {decision.address: decision for decision in decide(wanted, state, world, {"job.a"} if case.is_requested else ())}
+    requested, doubted, otherwise = ({"job.a"} if is_so else set() for is_so in (case.is_requested, case.is_doubted, case.is_seen_otherwise))
+    decided = {decision.address: decision for decision in decide(wanted, state, world, requested, doubted=doubted, otherwise=otherwise)}
     assert decided["job.a"] == Decision("job.a", case.action, case.reasons)
 
 
@@ -280,9 +290,10 @@ def test_place_of_an_endpoint_is_looked_at_with_what_is_known(intake: dict[str, 
 def test_local_place_is_looked_at_unless_its_version_is_told() -> None:
     spec = {"deployment": "d", "intake": JDBC, "output": {"type": "localFile"}, "options": {}}
     assert remote_of_local(spec, None, "rerun", "select 1") == Remote(
-        on_unknown="rerun", reads="['w', None, None, None, 't']", place=place_of(JDBC, "select 1")
+        on_unknown="rerun", reads="['w', None, None, None, 't']", place=place_of(JDBC, "select 1"), way="probe select 1"
     )
-    assert remote_of_local(spec, "1", "rerun") == Remote(intake_digest=value_digest({"intakeVersion": "1"}), reads="['w', None, None, None, 't']")
+    told = Remote(intake_digest=value_digest({"intakeVersion": "1"}), reads="['w', None, None, None, 't']", way="intake_version")
+    assert remote_of_local(spec, "1", "rerun") == told
     assert remote_of_local({**spec, "intake": {"type": "localFile", "file": "a"}}, None, "keep") is None
 
 

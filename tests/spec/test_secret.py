@@ -296,3 +296,43 @@ def test_another_name_of_the_same_database_is_no_change(loaded: Loaded, head: st
     text = head + job("a", replace={"{type: localFile, file: data/a.csv}": "{type: jdbc, data_store: warehouse, table: t}"})
     ((before,), (after,)) = (loaded(written).instances for written in (text, text.replace("warehouse", "depot")))
     assert (before.digest, before.spec == after.spec) == (after.digest, False)
+
+
+LAKE = "{type: s3, url: 's3://b/a.csv', credential: lake}"
+CRM = "{type: basic, user: ada, password: '${env.P}'}"
+
+
+@pytest.mark.parametrize("side", ["{type: localFile, file: data/a.csv}", "{type: localFile, path: out/a.csv}"], ids=["intake", "output"])
+def test_another_name_of_the_same_account_is_no_change(loaded: Loaded, head: str, job: Callable[..., str], side: str) -> None:
+    text = head + job("a", replace={side: LAKE})
+    ((before,), (after,)) = (loaded(written).instances for written in (text, text.replace("lake", "sea")))
+    assert (before.digest, before.spec == after.spec) == (after.digest, False)
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_same"),
+    [
+        pytest.param({"user: ada": "user: grace"}, False, id="user"),
+        pytest.param({"${env.P}": "${env.Q}"}, True, id="password"),
+        pytest.param({"'${env.P}'": "{file: secrets/p}"}, True, id="where the password is"),
+    ],
+)
+def test_another_account_under_the_same_name_is_a_change(
+    loaded: Loaded, head: str, job: Callable[..., str], changed: dict[str, str], is_same: bool
+) -> None:
+    head = head.replace("credentials:\n", f"credentials:\n  crm: {{local: {CRM}}}\n")
+    text = head + job("a", replace={"{type: localFile, file: data/a.csv}": "{type: jdbc, data_store: warehouse, credential: crm, table: t}"})
+    ((old, new),) = changed.items()
+    assert old in text
+    ((before,), (after,)) = (loaded(written).instances for written in (text, text.replace(old, new)))
+    assert (before.digest == after.digest) is is_same
+    assert after.spec["credentials"]["crm"] == {"credentialType": "basic", "user": "grace" if "user: ada" in changed else "ada"}
+
+
+@pytest.mark.parametrize(("variable", "is_same"), [("${env.ID}", False), ("${env.KEY}", True)])
+def test_key_that_is_another_variable_is_another_account(loaded: Loaded, head: str, job: Callable[..., str], variable: str, is_same: bool) -> None:
+    text = head + job("a", replace={"{type: localFile, file: data/a.csv}": LAKE})
+    assert variable in text
+    ((before,), (after,)) = (loaded(written).instances for written in (text, text.replace(variable, "${env.OTHER}")))
+    assert (before.digest == after.digest) is is_same
+    assert "awsSecretAccessKey" not in str(after.spec)

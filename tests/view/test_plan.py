@@ -95,6 +95,7 @@ def test_reason_names_what_it_is_about(change: Make, side: Sides) -> None:
         "never run",
         "spec changed: csv_settings.delimiter, max_explanations",
         "intake changed: data/wine.csv",
+        "intake looked at otherwise: data/wine.csv",
         "intake unknown: data/wine.csv",
         "model replaced: wine",
         "output missing: out/wine.csv",
@@ -104,6 +105,7 @@ def test_reason_names_what_it_is_about(change: Make, side: Sides) -> None:
         "requested",
         "upstream reruns: data/wine.csv",
         "interrupted",
+        "in doubt",
         "metadata changed",
         "not declared",
     ]

@@ -29,7 +29,7 @@ _PARTS_AT_ONCE = 2
 
 
 _REFUSED = "The credential is refused"
-_NO_OBJECT = Trouble("The object does not exist", "Correct the url.")
+_NO_OBJECT = Trouble("The object does not exist", "Correct the url.", is_absent=True)
 _TROUBLES: Mapping[str, Trouble] = {
     "NoSuchKey": _NO_OBJECT,
     "BlobNotFound": _NO_OBJECT,
@@ -149,18 +149,19 @@ class Bucket:
             trouble = self._trouble(action, str(error))
         else:
             return
-        raise ScoringError(trouble.summary, f"{self.url(key)}: {trouble.advice}") from None
+        raise trouble.error(self.url(key)) from None
 
     def _trouble(self, action: str, said: str) -> Trouble:
         code, system = _code(said), self._system
         if code in _NO_BUCKET:
-            return Trouble(f"The {system.bucket} does not exist", f"{system.name} at {self._endpoint} has no such {system.bucket}. Correct the url.")
+            advice = f"{system.name} at {self._endpoint} has no such {system.bucket}. Correct the url."
+            return Trouble(f"The {system.bucket} does not exist", advice, is_absent=True)
         if (code in _DENIED or code == "403") and not self._is_known:
             return Trouble("Access is denied", f"The {system.bucket} is not public, and no credential is named. Name one.")
         if code in _DENIED or code == "403":
             return Trouble("Access is denied", f"The credential needs the permission to {action} it: {system.permissions[action]}.")
         if code == "404":
-            return Trouble("The object does not exist", f"There is no such object or no such {system.bucket}. Correct the url.")
+            return Trouble("The object does not exist", f"There is no such object or no such {system.bucket}. Correct the url.", is_absent=True)
         if code in _TROUBLES:
             return _TROUBLES[code]
         if code:

@@ -161,7 +161,7 @@ class GoogleBucket:
             return
         except _ERRORS as error:
             trouble = self._trouble(action, error, missing)
-        raise ScoringError(trouble.summary, f"{self.url(key)}: {trouble.advice}") from None
+        raise trouble.error(self.url(key)) from None
 
     def _trouble(self, action: str, error: Exception, missing: Trouble | None) -> Trouble:
         cause = error.cause if isinstance(error, RetryError) and error.cause else error
@@ -188,10 +188,10 @@ class GoogleBucket:
         try:
             self._look_for_bucket()
         except NotFound:
-            return Trouble("The bucket does not exist", f"{_SYSTEM.name} has no such bucket. Correct the url.")
+            return Trouble("The bucket does not exist", f"{_SYSTEM.name} has no such bucket. Correct the url.", is_absent=True)
         except _ERRORS:
-            return Trouble("The object does not exist", "There is no such object or no such bucket. Correct the url.")
-        return Trouble("The object does not exist", "Correct the url.")
+            return Trouble("The object does not exist", "There is no such object or no such bucket. Correct the url.", is_absent=True)
+        return Trouble("The object does not exist", "Correct the url.", is_absent=True)
 
     def _look_for_bucket(self) -> None:
         next(iter(self._bucket.list_blobs(max_results=1, timeout=_PATIENCE, retry=_RETRY)), None)

@@ -25,13 +25,17 @@ from reconciler.engine.joined import JoinedIntake
 from reconciler.engine.parquet import MAGIC, ParquetIntake, is_parquet
 from reconciler.engine.place import Place
 from reconciler.engine.sink import Output, Sink
-from reconciler.errors import Cancelled, ScoringError
+from reconciler.errors import Absent, Cancelled, ScoringError
 from reconciler.fingerprint import value_digest
+from reconciler.settings import OUTPUTS
 
 A = TypeVar("A")
 
 # As many objects are looked at one by one; of more, only their number and a digest.
 _SHOWN = 50
+# Changes with the storage class of an object, to which a bucket's rules may move an output that grows old, and not with its bytes.
+_ABOUT = frozenset({"metageneration"})
+_OUTPUTS = tuple(OUTPUTS.values())
 _BUFFER = 1 << 20
 _CLOSING_S = 2.0
 
@@ -46,8 +50,8 @@ class Objects:
         """The facts of the object; of a folder the number of its objects, a digest of all their facts, and the facts of each if they are few."""
         store, key = self._locate(place)
         if not _is_folder(key):
-            return store.find(key).facts
-        facts = {found.key: found.facts for found in _data(store, key, place.settings.format)}
+            return _facts(place, store.find(key))
+        facts = {found.key: _facts(place, found) for found in _data(store, key, place.settings.format) if _is_of(place, _prefix(key), found)}
         each = {"each": facts} if len(facts) <= _SHOWN else {}
         return {"objects": len(facts), "digest": value_digest(facts)} | each
 
@@ -109,8 +113,20 @@ def _data(store: Store, key: str, format: str) -> list[Object]:
     found = [each for each in store.list(prefix) if _is_data(each.key.removeprefix(prefix), f".{format}")]
     if not found:
         detail = f"{store.url(key)} has no object whose name ends in .{format}. Correct the url or the format."
-        raise ScoringError("The intake has no objects", detail)
+        raise Absent("The intake has no objects", detail)
     return sorted(found, key=lambda each: each.key)
+
+
+def _facts(place: Place, found: Object) -> Mapping[str, Any]:
+    unsaid = _ABOUT if isinstance(place.settings, _OUTPUTS) else frozenset()
+    return {name: fact for name, fact in found.facts.items() if name not in unsaid}
+
+
+def _is_of(place: Place, prefix: str, found: Object) -> bool:
+    """Of a folder that is an output: what is not in its partitions is another's."""
+    *folders, _ = found.key.removeprefix(prefix).split("/")
+    columns = getattr(place.settings, "partition_columns", None)
+    return columns is None or (len(folders) == len(columns) and all("=" in folder for folder in folders))
 
 
 def _is_data(name: str, suffix: str) -> bool:

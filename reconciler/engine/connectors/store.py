@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from reconciler.engine.sink import Sink
+from reconciler.errors import Absent, ScoringError
 
 # An upload goes in parts of so many bytes. S3 takes 10,000 of them, so an object has 156 GB at the most.
 PART = 16 << 20
@@ -63,5 +64,12 @@ class System:
 
 
 class Trouble(NamedTuple):
+    """`is_absent`: there is nothing there, as far as the store can be believed."""
+
     summary: str
     advice: str
+    is_absent: bool = False
+
+    def error(self, where: str) -> ScoringError:
+        kind = Absent if self.is_absent else ScoringError
+        return kind(self.summary, f"{where}: {self.advice}")

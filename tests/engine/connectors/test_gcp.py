@@ -47,6 +47,11 @@ def account(private_key: str, token_uri: str) -> dict[str, Any]:
     return {"credentialType": "gcp", "gcpKey": {**key, "private_key": private_key, "token_uri": token_uri}}
 
 
+def test_storage_class_of_an_output_is_no_part_of_its_content(cloud: Cloud) -> None:
+    names = [(look(place) or {}).keys() for place in (cloud.intake("in.csv"), cloud.output("in.csv"))]
+    assert names == [{"generation", "metageneration"}, {"generation"}]
+
+
 def test_a_service_account_gets_a_token_from_its_own_uri(cloud: Cloud, private_key: str, google: Stranger) -> None:
     credential = account(private_key, f"{google.url}/token")
     as_text = {**credential, "gcpKey": json.dumps(credential["gcpKey"])}
