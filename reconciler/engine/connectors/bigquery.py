@@ -40,6 +40,7 @@ from reconciler.engine.intake import Intake
 from reconciler.engine.parquet import ParquetIntake, ParquetOutput
 from reconciler.engine.place import Place
 from reconciler.errors import Cancelled, ScoringError
+from reconciler.settings import BigQueryIntake
 
 _ROWS = 1 << 16  # of a batch
 _PART_BYTES = 256 << 20  # of a file: BigQuery reads several at once
@@ -95,14 +96,23 @@ def settle(place: Place, rows: int) -> None:
 
 
 def discard(place: Place) -> None:
-    """A load that goes on is stopped: nobody waits for it any longer."""
+    """A load or an extract that goes on is stopped, since nobody waits for it any longer, and what it has written until then is removed."""
     with suppress(ScoringError):
         table = Table(place)
-        table.files("load").remove()
-        location = table.location()
-        for attempt in itertools.count(1):
-            with answers(table.name):
-                table.client.cancel_job(table.job_id("load", attempt), location=location, **JOB)
+        step = "extract" if isinstance(place.settings, BigQueryIntake) else "load"
+        try:
+            _stop(table, step)
+        finally:
+            table.files(step).remove()
+
+
+def _stop(table: Table, step: str) -> None:
+    """Raises ScoringError, at the latest for the attempt that there has never been."""
+    location = table.location()
+    for attempt in itertools.count(1):
+        with answers(table.name):
+            job = table.client.cancel_job(table.job_id(step, attempt), location=location, **JOB)
+        wait(job, table.name)
 
 
 def _either(one: Callable[[], bool], other: Callable[[], bool]) -> Callable[[], bool]:

@@ -25,6 +25,7 @@ from reconciler.engine.joined import JoinedIntake
 from reconciler.engine.parquet import MAGIC, ParquetIntake, is_parquet
 from reconciler.engine.place import Place
 from reconciler.engine.sink import Output, Sink
+from reconciler.engine.spill import remove_spills
 from reconciler.errors import Cancelled, ScoringError
 from reconciler.fingerprint import value_digest
 
@@ -86,9 +87,10 @@ class Objects:
         """Nothing: what `finish` has written is in its place."""
 
     def discard(self, place: Place) -> None:
-        """Nothing: rows wait on the disk of this machine. Parts of an upload that a killed process has left are seen by nobody, and cleared away by
+        """Rows that wait on the disk of this machine. Parts of an upload that a killed process has left are seen by nobody, and cleared away by
         the store: after a week by Azure and Google, by S3 after the days that a lifecycle rule of the bucket says (AbortIncompleteMultipartUpload).
         """
+        remove_spills(place.job)
 
 
 def _either(one: Callable[[], bool], other: Callable[[], bool]) -> Callable[[], bool]:

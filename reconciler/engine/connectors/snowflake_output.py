@@ -33,6 +33,7 @@ from reconciler.engine.connectors.statements import (
 )
 from reconciler.engine.parquet import ParquetOutput
 from reconciler.engine.place import Place
+from reconciler.engine.spill import remove_spills
 from reconciler.errors import Lost, ScoringError
 
 # A file of an output: large enough for COPY, small enough to be sent again, and to lie on a disk for a moment.
@@ -57,6 +58,7 @@ def settle(place: Place, rows: int) -> None:
 
 def discard(place: Place) -> None:
     """Remove what is staged, of a job that could not be settled; raises nothing."""
+    remove_spills(place.job)
     # The job was aborted, perhaps, and this is all the same to be done.
     with suppress(ScoringError), Session(replace(place, is_halted=lambda: False)) as session:
         _, target = _target(session, place.settings)

@@ -47,6 +47,7 @@ from reconciler.engine.place import Place
 from reconciler.engine.sink import Output
 from reconciler.engine.text import texts
 from reconciler.errors import Lost, ScoringError
+from reconciler.settings import SynapseIntake
 
 _ROWS, _BYTES = 1 << 16, 16 << 20  # of one bulk copy
 _FILE = 256 << 20  # bytes of one file, and so that COPY has several to read at once
@@ -133,10 +134,11 @@ def settle(place: Place, rows: int) -> None:
 def discard(place: Place) -> None:
     """Whoever scores the job again removes what cannot be removed now."""
     place = replace(place, is_halted=lambda: False)
+    is_intake = isinstance(place.settings, SynapseIntake)
     with suppress(ScoringError), Session(place) as session:
-        session.run(removal(FLAVOR, staging_name(target_name(place.settings), place.job)))
+        session.run(_removal_unloaded(place) if is_intake else removal(FLAVOR, staging_name(target_name(place.settings), place.job)))
         if place.settings.external_data_source:
-            external_source.folder(session, place, "out").clear()
+            external_source.folder(session, place, "in" if is_intake else "out").clear()
 
 
 def ping(place: Place) -> None:
@@ -289,18 +291,15 @@ def _check_creatable(session: Session, place: Place) -> None:
 def _unloaded(session: Session, place: Place, name: str, query: str, is_halted: Callable[[], bool]) -> Intake:
     """By CETAS. The files are ours, and stay until they are read; of the table nothing is needed but its schema."""
     folder = external_source.folder(session, place, "in")
-    table = FLAVOR.qualified(Name(f"reconciler_{place.job}_in", place.settings.db_schema))
-
-    def drop() -> None:
-        session.run(f"IF OBJECT_ID({literal(table)}) IS NOT NULL DROP EXTERNAL TABLE {table}")
+    table = FLAVOR.qualified(_unloaded_name(place))
 
     def unload() -> pa.Schema:
-        drop()
+        session.run(_removal_unloaded(place))
         source = FLAVOR.quoted(place.settings.external_data_source)
         options = f"LOCATION = {literal(folder.location)[1:]}, DATA_SOURCE = {source}, FILE_FORMAT = {_file_format(session)}"
         session.run(f"CREATE EXTERNAL TABLE {table} WITH ({options}) AS {query}")
         schema = session.schema(table)
-        drop()
+        session.run(_removal_unloaded(place))
         return schema
 
     with ExitStack() as left:
@@ -314,6 +313,16 @@ def _unloaded(session: Session, place: Place, name: str, query: str, is_halted: 
         intake = Unloaded(name, JoinedIntake(name, files, sum(each.size for each in found)), folder.clear)
         left.pop_all()
         return intake
+
+
+def _unloaded_name(place: Place) -> Name:
+    return Name(f"reconciler_{place.job}_in", place.settings.db_schema)
+
+
+def _removal_unloaded(place: Place) -> str:
+    """Of the table; its files stay."""
+    table = FLAVOR.qualified(_unloaded_name(place))
+    return f"IF OBJECT_ID({literal(table)}) IS NOT NULL DROP EXTERNAL TABLE {table}"
 
 
 def _file_format(session: Session) -> str:

@@ -239,6 +239,21 @@ def test_files_may_lie_anywhere_on_the_disk_until_they_are_sent(server: Snowflak
     assert list(folder.iterdir()) == []
 
 
+def test_files_that_a_killed_process_has_left_on_the_disk_are_removed(server: Snowflake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    where = place(server, True, table="left", statement_type="insert", create_table_if_not_exists=True)
+    with room.open_output(where, SCORES.schema) as output:
+        output.write(SCORES)
+        assert list(tmp_path.rglob("*.parquet"))
+        with room.open_output(where, SCORES.schema):  # it is scored again
+            assert list(tmp_path.iterdir()) == []
+    with room.open_output(where, SCORES.schema) as output:
+        output.write(SCORES)
+        assert list(tmp_path.rglob("*.parquet"))
+        room.discard(where)  # it is deleted
+        assert list(tmp_path.iterdir()) == []
+
+
 def test_no_rows_create_the_table_all_the_same(server: Snowflake) -> None:
     name = f"target_{next(NUMBERS)}"
     room.settle(staged(server, name, None, SCORES.slice(0, 0), statement_type="insert", create_table_if_not_exists=True), 0)
@@ -589,6 +604,18 @@ def test_a_job_that_waits_for_snowflake_can_be_aborted(server: Snowflake, long: 
         job = ScoringJob(regression, intake, tmp_path / "out.csv", Options(), tmp_path / "rejects.csv")
         with pytest.raises(Cancelled):
             score(job, report=lambda progress: None, is_cancelled=wire.is_cut.is_set)
+
+
+def test_a_job_that_is_aborted_while_it_is_unloaded_leaves_no_file(server: Snowflake, rows: str) -> None:
+    def is_unloaded() -> bool:
+        line.is_down = bool(files(server))
+        return line.is_down
+
+    with Line(server.port, is_enough=is_unloaded) as line:
+        intake = place(server, table=rows, url=server.url_at(line.port), external_stage="lake")
+        with pytest.raises(Cancelled):
+            room.open_intake(replace(intake, is_halted=lambda: bool(files(server))), Dialect(), lambda: False)
+    assert_nothing_is_left(server)
 
 
 def test_an_answer_to_the_commit_that_never_comes_moves_no_row_twice(server: Snowflake) -> None:

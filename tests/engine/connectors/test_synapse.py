@@ -595,3 +595,12 @@ def test_a_killed_job_leaves_no_duplicate_row(
     assert score(job, report=lambda progress: None, is_cancelled=lambda: False).scored == 2
     assert [row[0] for row in unloaded.rows(table)] == [0, 1, 2]
     assert unloaded.left() == []
+
+
+def test_what_a_killed_job_was_unloaded_to_is_discarded(unloaded: Bench, regression: Path, tmp_path: Path) -> None:
+    """Killed before the external table, which is there for its schema only, is dropped."""
+    intake = unloaded.intake(table=unloaded.table("[a] float, [b] float", "1, 2"))
+    killed(ScoringJob(regression, intake, tmp_path / "out.csv", Options(), tmp_path / "rejects.csv"), "IF OBJECT_ID(N'[reconciler_", 2)
+    assert len(unloaded.left()) == 2  # and a file
+    room.discard(intake)
+    assert unloaded.left() == []
