@@ -24,7 +24,7 @@ from reconciler.engine.connectors.patience import is_over, started
 from reconciler.engine.connectors.postgres_rows import adbc_refusal
 from reconciler.engine.connectors.postgres_tables import FLAVOR, Column, located, staged_type
 from reconciler.engine.connectors.postgresql import Server, Session, opened, refusals, server, set_session
-from reconciler.engine.connectors.statements import Move, Name, fitted, moved, staging_name, target_name
+from reconciler.engine.connectors.statements import Move, Name, check_target, fitted, moved, staging_name, target_name
 from reconciler.engine.flow import TICK
 from reconciler.engine.place import Place
 from reconciler.engine.text import texts
@@ -225,11 +225,7 @@ def _fitted(session: Session, place: Place, target: Name, output: Sequence[str])
     """The columns of the output that are written, by the target's names."""
     settings = place.settings
     columns = postgres_tables.columns(session, target)
-    if columns is None and not (settings.create_table_if_not_exists or settings.statement_type == "createTable"):
-        raise postgres_tables.missing(session, target, "Create it, or set create_table_if_not_exists.")
-    if columns is not None and settings.statement_type == "createTable" and not settings.create_table_if_not_exists:
-        detail = f"{session.server.name} has {target}. Choose the statement_type insert, or another table."
-        raise ScoringError("The table exists already", detail)
+    check_target(settings, session.server.name, target, columns is not None, lambda: postgres_tables.alike(session, target))
     if columns is None and (cut := [column for column in output if len(column.encode()) > _LONGEST_NAME]):
         detail = f"{target}: PostgreSQL has names of {_LONGEST_NAME} bytes, and would cut {', '.join(cut)}. Rename it by column_names_remapping."
         raise ScoringError("Names of columns are too long", detail)

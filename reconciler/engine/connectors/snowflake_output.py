@@ -22,6 +22,7 @@ from reconciler.engine.connectors.statements import (
     Move,
     Name,
     check_keys,
+    check_target,
     count,
     creation,
     fitted,
@@ -135,9 +136,7 @@ class TableOutput:
         self._is_finished = False
         settings = place.settings
         found, target = _target(session, settings)
-        if found is None and not (settings.create_table_if_not_exists or settings.statement_type == "createTable"):
-            detail = f"{session.address.name} has no table {target}, or its role may not see it. Create it, or set createTableIfNotExists."
-            raise ScoringError("The table does not exist", detail)
+        check_target(settings, session.address.name, target, found is not None)
         theirs = {column.name: column for column in columns(session, found.name)} if found else None
         required = [column.name for column in (theirs or {}).values() if column.is_required]
         names = fitted(settings, schema.names, theirs, required)

@@ -28,6 +28,7 @@ from reconciler.engine.connectors.statements import (
     Flavor,
     Name,
     check_keys,
+    check_target,
     count,
     creation,
     fitted,
@@ -167,7 +168,7 @@ def _move(session: Session, place: Place, target: Name, staging: Name, rows: int
     table = FLAVOR.qualified(staging)
     columns = session.schema(table).names
     if not session.exists(FLAVOR.qualified(target)):
-        _check_creatable(session, place)
+        check_target(place.settings, session.name, target, False)
         session.run(f"CREATE TABLE {FLAVOR.qualified(target)} {_HEAP} AS SELECT {FLAVOR.listed(columns)} FROM {table} WHERE 1 = 0")
     move = moved(place.settings, target, staging, columns, {})
     with session.transaction():
@@ -268,21 +269,13 @@ class Staging:
 def _columns(session: Session, place: Place, schema: pa.Schema) -> dict[str, str]:
     """What of the output goes where. Raises ScoringError for a table that is not there and is not to be created, or lacks columns."""
     target = FLAVOR.qualified(target_name(place.settings))
-    if not session.exists(target):
-        _check_creatable(session, place)
+    is_there = session.exists(target)
+    check_target(place.settings, session.name, target_name(place.settings), is_there)
+    if not is_there:
         return fitted(place.settings, schema.names, None)
-    if place.settings.statement_type == "createTable":
-        detail = f"{session.name} has {target_name(place.settings)} already. Remove it, or choose the statement type insert."
-        raise ScoringError("The table exists", detail)
     must = "SELECT name FROM sys.columns WHERE object_id = OBJECT_ID(?) AND is_nullable = 0 AND is_identity = 0 AND default_object_id = 0"
     required = [str(row[0]) for row in session.run(must, target)]
     return fitted(place.settings, schema.names, session.schema(target).names, required)
-
-
-def _check_creatable(session: Session, place: Place) -> None:
-    if not (place.settings.create_table_if_not_exists or place.settings.statement_type == "createTable"):
-        detail = f"{session.name} has no {target_name(place.settings)}. Correct the table or its schema, or set create_table_if_not_exists."
-        raise ScoringError("The table does not exist", detail)
 
 
 # Rows of an intake

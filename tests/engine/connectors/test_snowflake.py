@@ -26,6 +26,7 @@ from servers.seaweed import seaweed  # noqa: F401
 from servers.snowflake import BUCKET, PASSPHRASE, Snowflake, snowflake  # noqa: F401
 from servers.wire import Cut, Wire
 from snowflake.connector.errors import IntegrityError, OperationalError, ProgrammingError
+from targets import TARGETS
 
 from reconciler.engine.connectors import snowflake as room
 from reconciler.engine.connectors.snowflake_names import one_of
@@ -209,9 +210,8 @@ SCORES = pa.RecordBatch.from_pydict({"key": ["a", "c"], "score": [9.5, 7.0], "mo
         ({"statement_type": "insert"}, [("a", 9.5, 1), ("a", 1.0, None), ("b", 2.0, None), ("c", 7.0, 2)]),
         (UPSERT | {"statement_type": "update"}, [("a", 9.5, None), ("b", 2.0, None)]),
         (UPSERT, [("a", 9.5, None), ("b", 2.0, None), ("c", 7.0, 2)]),
-        ({"statement_type": "createTable"}, [("a", 9.5, 1), ("a", 1.0, None), ("b", 2.0, None), ("c", 7.0, 2)]),
     ],
-    ids=["insert", "update", "insertUpdate", "createTable"],
+    ids=["insert", "update", "insertUpdate"],
 )
 def test_a_statement_does_to_the_table_what_it_is_called(
     server: Snowflake,
@@ -226,6 +226,22 @@ def test_a_statement_does_to_the_table_what_it_is_called(
     room.settle(where, 2)
     found = server.run(f"SELECT KEY, SCORE, MORE FROM {name} ORDER BY KEY, SCORE DESC")
     assert [(key, float(value), more) for key, value, more in found] == after
+    assert_nothing_is_left(server)
+
+
+@TARGETS
+def test_a_table_is_kept_or_created_or_in_the_way(server: Snowflake, statement: str, if_not_exists: bool, is_there: bool, outcome: Any) -> None:
+    name = f"target_{next(NUMBERS)}"
+    if is_there:
+        server.run(f'CREATE TABLE "{name}" ("key" VARCHAR)', f"INSERT INTO \"{name}\" VALUES ('a')")
+    given = {"statement_type": statement, "create_table_if_not_exists": if_not_exists}
+    if isinstance(outcome, str):
+        with pytest.raises(ScoringError, match=outcome) as caught:
+            staged(server, name, None, SCORES.select(["key"]).slice(0, 1), **given)
+        assert name in caught.value.detail and (name in tables(server)) == is_there
+    else:
+        room.settle(staged(server, name, None, SCORES.select(["key"]).slice(0, 1), **given), 1)
+        assert server.run(f'SELECT COUNT(*) FROM "{name}"') == [(outcome,)]
     assert_nothing_is_left(server)
 
 
@@ -560,7 +576,7 @@ def test_unloaded_rows_that_are_gone_end_the_job(server: Snowflake, rows: str) -
 def test_a_target_that_is_not_there_is_named(server: Snowflake) -> None:
     with pytest.raises(ScoringError, match="The table does not exist") as caught:
         staged(server, "no_such_target", None, SCORES, statement_type="insert")
-    assert "DB1.PUBLIC.no_such_target" in caught.value.detail and "createTableIfNotExists" in caught.value.detail
+    assert "DB1.PUBLIC.no_such_target" in caught.value.detail and "create_table_if_not_exists" in caught.value.detail
 
 
 @pytest.mark.parametrize(

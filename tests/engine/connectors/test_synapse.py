@@ -21,6 +21,7 @@ from servers.azurite import azurite  # noqa: F401
 from servers.line import Line
 from servers.process import free_port
 from servers.synapse import Synapse, store, synapse  # noqa: F401
+from targets import TARGETS
 
 from reconciler.engine.connectors import synapse as room
 from reconciler.engine.connectors.external_source import Folder
@@ -243,11 +244,20 @@ def test_a_table_is_created_with_the_types_of_the_intake(bench: Bench, run: Run)
     assert bench.left() == []
 
 
-def test_create_table_wants_a_table_that_is_not_there(direct: Bench, run: Run, csv: Callable[[str], Path]) -> None:
-    output = direct.output(f"made{direct.number}", statementType="create_table")
-    run(csv("a,b\n1,2\n"), output)
-    assert len(direct.rows(output.settings.table)) == 1
-    assert "The table exists" in said(lambda: run(csv("a,b\n1,2\n"), output))
+@TARGETS
+def test_a_table_is_kept_or_created_or_in_the_way(
+    direct: Bench, run: Run, csv: Callable[[str], Path], statement: str, if_not_exists: bool, is_there: bool, outcome: Any
+) -> None:
+    table = direct.table("[y_PREDICTION] float", "0.5") if is_there else f"made{direct.number}"
+    output = direct.output(table, statementType=statement, createTableIfNotExists=if_not_exists)
+    if isinstance(outcome, str):
+        told = said(lambda: run(csv("a,b\n1,2\n"), output))
+        assert outcome in told and table in told
+        assert bool(direct.server.run("SELECT name FROM sys.tables WHERE name = '" + table + "'")) == is_there
+    else:
+        run(csv("a,b\n1,2\n"), output)
+        assert len(direct.rows(table)) == outcome
+    assert direct.left() == []
 
 
 KEYS = {"whereColumns": ["k", "l"], "updateColumns": ["y_PREDICTION"]}
