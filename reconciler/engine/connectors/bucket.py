@@ -11,6 +11,7 @@ import obstore
 from obstore.exceptions import BaseError
 
 from reconciler.engine.connectors.store import PART, Object, System, Trouble
+from reconciler.engine.sink import Sink
 from reconciler.errors import ScoringError
 
 # An endpoint that is not there is given up in half a minute at the most. A read ends when nothing has come for so long, a part of an upload
@@ -123,7 +124,7 @@ class Bucket:
                 if _code(str(error)) not in _HARMLESS:
                     raise
 
-    def sink(self, key: str) -> "ObjectSink":
+    def sink(self, key: str) -> Sink:
         return ObjectSink(self, self._writing, key)
 
     def remove(self, keys: Sequence[str]) -> None:
