@@ -82,7 +82,7 @@ def readable(kind: pa.DataType) -> pa.DataType:
 def read_as(values: pa.Array, kind: pa.DataType) -> pa.Array:
     values = values.storage if isinstance(values, pa.ExtensionArray) else values
     if pa.types.is_interval(values.type):
-        return pa.array([None if value is None else str(value) for value in values.to_pylist()], kind)
+        return texts(values)
     return values if values.type == kind else pc.cast(values, kind)
 
 
