@@ -64,6 +64,7 @@ class Flavor:
     create: str = "CREATE TABLE IF NOT EXISTS {table} ({columns})"
     drop: str = "DROP TABLE IF EXISTS {table}"
     lock: str | None = None
+    rows: str = "COUNT(*)"  # of any number
 
     def quoted(self, name: str) -> str:
         opening, closing = self.quotes
@@ -182,7 +183,7 @@ def emptying(flavor: Flavor, staging: Name) -> str:
 
 
 def count(flavor: Flavor, name: Name) -> str:
-    return f"SELECT COUNT(*) FROM {flavor.qualified(name)}"
+    return f"SELECT {flavor.rows} FROM {flavor.qualified(name)}"
 
 
 def repeated_keys(flavor: Flavor, move: Move) -> str:
@@ -193,7 +194,7 @@ def repeated_keys(flavor: Flavor, move: Move) -> str:
     keys = [_value(flavor, move, column) for column in move.where]
     known = " AND ".join(f"{key} IS NOT NULL" for key in keys)
     listed = ", ".join(keys)
-    return f"SELECT {listed}, COUNT(*) FROM {flavor.qualified(move.staging)} AS s WHERE {known} GROUP BY {listed} HAVING COUNT(*) > 1"
+    return f"SELECT {listed}, {flavor.rows} FROM {flavor.qualified(move.staging)} AS s WHERE {known} GROUP BY {listed} HAVING COUNT(*) > 1"
 
 
 def check_keys(move: Move, repeated: Sequence[Sequence[Any]]) -> None:

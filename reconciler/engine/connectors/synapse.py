@@ -77,6 +77,7 @@ FLAVOR = Flavor(
     quotes=("[", "]"),
     create=f"IF OBJECT_ID(N'{{text}}') IS NULL CREATE TABLE {{table}} ({{columns}}) {_HEAP}",
     drop="IF OBJECT_ID(N'{text}') IS NOT NULL DROP TABLE {table}",
+    rows="COUNT_BIG(*)",
 )
 
 
@@ -282,28 +283,29 @@ def _columns(session: Session, place: Place, schema: pa.Schema) -> dict[str, str
 
 
 def _unloaded(session: Session, place: Place, name: str, query: str, is_halted: Callable[[], bool]) -> Intake:
-    """By CETAS. The files are ours, and stay until they are read; of the table nothing is needed but its schema."""
+    """By CETAS. The files are ours, and stay until they are read; of the table nothing is needed but its schema, and how many rows it has."""
     folder = external_source.folder(session, place, "in")
     table = FLAVOR.qualified(_unloaded_name(place))
 
-    def unload() -> pa.Schema:
+    def unload() -> tuple[pa.Schema, int]:
         session.run(_removal_unloaded(place))
         source = FLAVOR.quoted(place.settings.external_data_source)
         options = f"LOCATION = {literal(folder.location)[1:]}, DATA_SOURCE = {source}, FILE_FORMAT = {_file_format(session)}"
         session.run(f"CREATE EXTERNAL TABLE {table} WITH ({options}) AS {query}")
-        schema = session.schema(table)
+        schema, rows = session.schema(table), int(session.run(count(FLAVOR, _unloaded_name(place)))[0][0])
         session.run(_removal_unloaded(place))
-        return schema
+        return schema, rows
 
     with ExitStack() as left:
         left.callback(folder.clear)
         folder.clear()
-        schema = unload()
+        schema, rows = unload()
         found = folder.objects()
         if not found:
+            _check_rows(folder, 0, rows)
             return BatchIntake(name, _plain_schema(schema), (), folder.clear)
         files = [partial(ParquetIntake, object_file(folder.store, each, is_halted), each.key.removeprefix(folder.key)) for each in found]
-        intake = Unloaded(name, JoinedIntake(name, files, sum(each.size for each in found)), folder.clear)
+        intake = Unloaded(name, JoinedIntake(name, files, sum(each.size for each in found)), folder, rows)
         left.pop_all()
         return intake
 
@@ -330,27 +332,37 @@ def _file_format(session: Session) -> str:
 class Unloaded:
     """Files with the types of the warehouse, as an intake with ours."""
 
-    def __init__(self, name: str, files: JoinedIntake, remove: Callable[[], None]) -> None:
+    def __init__(self, name: str, files: JoinedIntake, folder: Folder, rows: int) -> None:
         self.name = name
         self.unit = files.unit
         self.bytes_total = files.bytes_total
         self.header: Sequence[str] = files.header
         self.types: Sequence[pa.DataType] = [_plain_type(kind) for kind in files.types]
         self._files = files
-        self._remove = remove
+        self._folder = folder
+        self._rows = rows
 
     @property
     def bytes_read(self) -> int:
         return self._files.bytes_read
 
     def pieces(self, columns: Sequence[str], rows: int, size: int | None, is_halted: Callable[[], bool]) -> Iterator[Piece]:
+        read = 0
         for piece in self._files.pieces(columns, rows, size, is_halted):
             assert isinstance(piece, BatchPiece)
             yield replace(piece, rows=_plain(piece.rows))
+            read += piece.rows.num_rows
+        _check_rows(self._folder, read, self._rows)
 
     def close(self) -> None:
         self._files.close()
-        self._remove()
+        self._folder.clear()
+
+
+def _check_rows(folder: Folder, read: int, rows: int) -> None:
+    if read != rows:
+        detail = f"Synapse unloaded {rows} rows, and the files in {folder.store.url(folder.key)} have {read}. Is it the data source's container?"
+        raise ScoringError("Unloaded rows are missing", detail)
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:

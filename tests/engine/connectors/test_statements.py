@@ -23,6 +23,7 @@ BRACKETS = Flavor(
     quotes=("[", "]"),
     create="IF OBJECT_ID(N'{text}', N'U') IS NULL CREATE TABLE {table} ({columns})",
     lock="LOCK {staging}",
+    rows="COUNT_BIG(*)",
 )
 
 
@@ -105,6 +106,11 @@ def test_a_column_is_created_for_every_value_of_its_type(kind: pa.DataType, said
 )
 def test_a_table_is_created_if_there_is_none(flavor: Flavor, said: str) -> None:
     assert statements.creation(flavor, Name("o't", "a"), {'x "y': pa.float64(), "k": pa.string()}) == said
+
+
+def test_rows_are_counted_where_there_may_be_more_than_an_int_holds() -> None:
+    assert statements.count(PLAIN, Name("t")) == 'SELECT COUNT(*) FROM "t"'
+    assert statements.count(BRACKETS, Name("t")) == "SELECT COUNT_BIG(*) FROM [t]"
 
 
 def test_a_table_is_removed_if_there_is_one() -> None:

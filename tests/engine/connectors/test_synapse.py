@@ -20,6 +20,7 @@ import pytest
 from servers.azurite import azurite  # noqa: F401
 from servers.line import Line
 from servers.process import free_port
+from servers.stranger import Answer, stranger
 from servers.synapse import Synapse, store, synapse  # noqa: F401
 from targets import TARGETS
 
@@ -165,6 +166,20 @@ def test_an_empty_table_is_an_empty_output(bench: Bench, run: Run, tmp_path: Pat
     table = bench.table("[a] float, [b] float")
     assert run(bench.intake(table=table), tmp_path / "out.csv").scored == 0
     assert bench.left() == []
+
+
+def test_unloaded_rows_that_are_not_found_end_the_job(unloaded: Bench) -> None:
+    """The storage credential leads to another place that has the account's name."""
+    table = unloaded.table("[a] float, [b] float", "1, 2", "3, 4")
+    nothing = Answer(200, {"Content-Type": "application/xml"}, b"<EnumerationResults><Blobs/><NextMarker/></EnumerationResults>")
+    with stranger(lambda asked: nothing) as server:
+        account = unloaded.server.azurite
+        elsewhere = f"AccountName={account.account};AccountKey={account.key};BlobEndpoint={server.url}/{account.account}"
+        intake = unloaded.intake(table=table, storage={"credentialType": "azure", "azureConnectionString": elsewhere})
+        text = said(lambda: room.open_intake(intake, Dialect(), lambda: False))
+    assert "Unloaded rows are missing" in text and "unloaded 2 rows" in text and server.url in text
+    room.discard(unloaded.intake(table=table))
+    assert unloaded.left() == []
 
 
 TYPES = (
