@@ -4,8 +4,8 @@ Credentials: `azure` (azureConnectionString with AccountKey or SharedAccessSigna
 (clientId, clientSecret, azureTenantId), and `adls_gen2_oauth` (clientId, clientSecret); without one, requests are not signed, as a public container
 wants it. Fields of a connection string: Microsoft's "Configure Azure Storage connection strings".
 
-`adls_gen2_oauth` names no tenant, so the account is asked for its own ("Bearer challenge" of Microsoft's "Authorize with Microsoft Entra ID"). We come
-as the application itself, which needs a role of its own: that a user has agreed to `oauthScopes` is known to DataRobot, and not in the credential.
+`adls_gen2_oauth` names no tenant, so the account is asked for its own ("Bearer challenge", "Authorize with Microsoft Entra ID"). We come as the
+application itself, which needs a role of its own: that a user has agreed to `oauthScopes` is known to DataRobot, and not in the credential.
 """
 
 import base64

@@ -59,7 +59,7 @@ _DENIED = {
 # What a probe of an output may meet, and there is nothing wrong with it: it may not be there yet, be empty, or be for others to read.
 _HARMLESS = {"NoSuchKey", "BlobNotFound", "404", "403", "416", "InvalidRange"} | _DENIED
 
-_NO_ANSWER = "HTTP error"
+_NO_ANSWER, _NO_TOKEN = "HTTP error", "Error performing token request"
 # What the error of a connection says somewhere, and what we say of it.
 _NETWORK = {
     "dns error": "its name is not known",
@@ -154,6 +154,8 @@ class Bucket:
 
     def _trouble(self, action: str, said: str) -> Trouble:
         code, system = _code(said), self._system
+        if code and _NO_TOKEN in said:
+            return Trouble(_REFUSED, "No token is given for its clientSecret. Correct clientId, clientSecret and azureTenantId.")
         if code in _NO_BUCKET:
             return Trouble(f"The {system.bucket} does not exist", f"{system.name} at {self._endpoint} has no such {system.bucket}. Correct the url.")
         if (code in _DENIED or code == "403") and not self._is_known:

@@ -2,13 +2,17 @@
 
 import base64
 import urllib.parse
+import urllib.request
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import obstore
 import pytest
-from servers.azurite import Azurite, azurite  # noqa: F401
+from servers.azurite import Azurite, azurite, running_azurite  # noqa: F401
+from servers.certificates import own_authority
 from servers.clouds import Cloud, azure_cloud, told
+from servers.entra import running_entra
 from servers.stranger import Answer, Asked, stranger
 
 from reconciler.engine.connectors.azure import account_of
@@ -184,6 +188,25 @@ def test_an_application_asks_for_a_token_with_its_secret(
     asked = [(each.method, each.path) for each in server.asked]
     assert asked == [("GET", "/lake/?comp=list")] * challenges + [("POST", f"/{TENANT}/oauth2/v2.0/token"), ("HEAD", "/lake/own/in.csv")]
     assert all("hush" not in str(each.headers) for each in server.asked)
+
+
+def test_an_application_reads_and_writes_with_its_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Azurite looks at the token: for whom it is, from whom, and until when."""
+    own_authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    (tmp_path / "blobs").mkdir()
+    with running_entra(tmp_path / "here.pem") as entra, running_azurite(tmp_path / "blobs", tmp_path / "here.pem") as server:
+        monkeypatch.setenv("AZURE_AUTHORITY_HOST", entra.url)
+        headers = {"x-ms-version": "2021-12-02", "Authorization": f"Bearer {entra.token()}", "Content-Length": "0"}
+        urllib.request.urlopen(urllib.request.Request(f"{server.url}/own?restype=container", method="PUT", headers=headers)).close()
+        lake = Cloud("azure", server.url, f"{server.url}/own/", print, bytes.fromhex, list, print, entra.credential)
+        write(lake, entra.credential)
+        facts = look(lake.intake("out.csv"))
+        assert facts and facts["size"] == len(ROWS)
+        wrong = {**entra.credential, "clientSecret": entra.secret[::-1]}
+        with pytest.raises(ScoringError) as caught:
+            look(lake.intake("out.csv", wrong))
+        assert caught.value.summary == "The credential is refused" and "clientSecret" in told(caught.value, wrong["clientSecret"])
 
 
 def test_an_application_that_is_refused_is_told_what_it_needs(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
