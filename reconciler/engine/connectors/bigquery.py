@@ -32,7 +32,7 @@ from reconciler.engine.connectors.bigquery_account import JOB, STREAM, TIMEOUT, 
 from reconciler.engine.connectors.bigquery_files import Files
 from reconciler.engine.connectors.bigquery_table import Table, complaint_of
 from reconciler.engine.connectors.bigquery_types import READ, Column, kind_of, new_columns, read_as, readable, target_columns
-from reconciler.engine.connectors.patience import waited
+from reconciler.engine.connectors.patience import either, waited
 from reconciler.engine.connectors.probe import MOST, probed
 from reconciler.engine.dialect import Dialect
 from reconciler.engine.file import File
@@ -64,7 +64,7 @@ def look(place: Place) -> Mapping[str, Any] | None:
 def open_intake(place: Place, dialect: Dialect, is_halted: Callable[[], bool]) -> Intake:
     table = Table(place)
     found = table.read()
-    is_halted = _either(is_halted, place.is_halted)  # the one tells of any end, the other of an abort while this is opened
+    is_halted = either(is_halted, place.is_halted)  # the one tells of any end, the other of an abort while this is opened
     if place.settings.bucket and _is_at_rest(found) and all(kind_of(field) in READ for field in found.schema):
         return _extracted(table, found, is_halted)
     if found.table_type in _OWN_ROWS:
@@ -113,10 +113,6 @@ def _stop(table: Table, step: str) -> None:
         with answers(table.name):
             job = table.client.cancel_job(table.job_id(step, attempt), location=location, **JOB)
         wait(job, table.name)
-
-
-def _either(one: Callable[[], bool], other: Callable[[], bool]) -> Callable[[], bool]:
-    return lambda: one() or other()
 
 
 def _is_at_rest(found: bigquery.Table) -> bool:

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from reconciler.engine.batches import BatchIntake, BatchPiece
 from reconciler.engine.connectors import external_source
 from reconciler.engine.connectors.external_source import Folder
+from reconciler.engine.connectors.misfit import misfit
 from reconciler.engine.connectors.objects import object_file
 from reconciler.engine.connectors.probe import MOST, probed
 from reconciler.engine.connectors.sqlserver import Session, literal
@@ -262,7 +263,7 @@ class Staging:
         try:
             return _as(column, kind)
         except pa.ArrowException:
-            bad = next((value for place, value in enumerate(column.to_pylist()) if not _fits(column.slice(place, 1), kind)), None)
+            _, bad = misfit(column, lambda some: _as(some, kind))
         detail = f"{self._session.name}: the table's column {self._columns[name]} is {kind}, and the output's {name} has {bad!r} in a row."
         raise ScoringError("A value does not fit the table", f"{detail} Nothing was written. Correct the column's type, or leave it out.")
 
@@ -399,11 +400,3 @@ def _as(column: pa.Array, kind: pa.DataType) -> pa.Array:
     if pa.types.is_decimal(kind) and pa.types.is_floating(column.type):
         return pc.round(column, kind.scale).cast(kind)
     return column.cast(kind)
-
-
-def _fits(value: pa.Array, kind: pa.DataType) -> bool:
-    try:
-        _as(value, kind)
-    except pa.ArrowException:
-        return False
-    return True
