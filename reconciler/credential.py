@@ -143,7 +143,7 @@ SECRETS: TypeAdapter[Secrets] = TypeAdapter(Annotated[Secrets, Field(discriminat
 KINDS: dict[str, type[Strict]] = {kind.model_fields["credential_type"].annotation.__args__[0]: kind for kind in Secrets.__args__}
 TYPES: tuple[str, ...] = tuple(KINDS)
 
-_AZURE = ("azure", "azure_service_principal")
+_AZURE = ("azure", "azure_service_principal", "adls_gen2_oauth")
 _SNOWFLAKE = ("basic", "snowflake_key_pair_user_account", "snowflake_oauth_user_account", "oauth")
 # The types of credential that each type of intake and output can be opened with: batch-prediction API, "Credentials".
 FITTING: Mapping[str, tuple[str, ...]] = MappingProxyType(

@@ -56,6 +56,7 @@ ROOMS: dict[str, set[str]] = {
 LIBRARIES: dict[str, set[str]] = {
     "adbc_driver_manager": {"engine"},
     "adbc_driver_postgresql": {"engine"},
+    "botocore": {"engine"},
     "catboost": {"engine"},
     "click": {"cli"},
     "cryptography": {"engine", "service"},

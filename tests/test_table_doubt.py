@@ -16,7 +16,7 @@ import pytest
 from house import REPOSITORY, Reconciler, Said, child
 from program import Program, awaited, project, serving
 from servers.line import Line, lost_commit
-from servers.postgres import PASSWORD, USER, Postgres, postgres  # noqa: F401
+from servers.postgres import PASSWORD, USER, Postgres
 from systems import PREDICTIONS
 from test_systems import WINES
 
@@ -78,7 +78,7 @@ class Table:
 
 
 @pytest.fixture
-def table(request: pytest.FixtureRequest, postgres: Postgres) -> Table:  # noqa: F811
+def table(request: pytest.FixtureRequest, postgres: Postgres) -> Table:
     return Table(postgres, f"doubt_{abs(hash(request.node.name)) % 10**9}")
 
 

@@ -50,6 +50,7 @@ def _numbers(values: pa.Array, column: str, faults: dict[int, Fault]) -> pa.Arra
     try:
         return numbers(values)
     except pa.ArrowInvalid:
+        values = texts(values)
         bad = _unreadable(values)
     for place in bad:
         faults.setdefault(place, Fault(f"{quoted(values[place].as_py())} is not a number", column))
@@ -83,7 +84,7 @@ def numbers(values: pa.Array) -> pa.Array:
     try:
         return pc.cast(values, pa.float64())
     except pa.ArrowInvalid:
-        return pc.cast(_spelled_out(values), pa.float64())
+        return pc.cast(_spelled_out(values.cast(pa.string())), pa.float64())
 
 
 def _spelled_out(texts: pa.Array) -> pa.Array:

@@ -102,9 +102,14 @@ class Job:
         return str(self.spec["outputSettings"]["type"])
 
     @property
-    def is_staged(self) -> bool:
-        """Whether a run that was cut off may have left something behind in the output's system."""
-        return self.output_type not in ("localFile", "fileSystem") and starts(self) > 0
+    def is_unloaded(self) -> bool:
+        """Whether its rows come by files, which the intake's system makes for it."""
+        return any(self.spec["intakeSettings"].get(name) for name in ("externalStage", "externalDataSource", "bucket"))
+
+    @property
+    def has_remains(self) -> bool:
+        """Whether a run that was cut off may have left something behind in the systems of intake and output."""
+        return starts(self) > 0 and (self.is_unloaded or self.output_type not in ("localFile", "fileSystem"))
 
     @property
     def is_multipart(self) -> bool:

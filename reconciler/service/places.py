@@ -48,10 +48,12 @@ class Places:
         return self._files.output(job) or output_place(_filled(job, "outputSettings"), self._keys, job.id)
 
     def discard(self, job: Job) -> None:
-        """What the job has staged in the output's system."""
+        """What the job has left in the systems of its intake and its output."""
         output = self.output(job)
         if not isinstance(output, Path) and takes_rows(output):
             connected(output).discard(output)
+        if job.is_unloaded and not isinstance(intake := self.intake(job), Path):
+            connected(intake).discard(intake)
 
 
 def secretless(text: str, scoring: ScoringJob | None) -> str:

@@ -151,22 +151,22 @@ class Store:
     def recover(self, job_id: str) -> Job:
         """A job that ran when the process died: as `release`, but not for ever, since the job itself may be what kills the process.
 
-        One that may have left rows on their way to another system has a last turn, in which a worker removes them and ends it.
+        One that may have left rows on their way from or to another system has a last turn, in which a worker removes them and ends it.
         """
         with self._immediate():
             job = self._known(job_id)
-            if job.is_deleted and not job.is_staged:
+            if job.is_deleted and not job.has_remains:
                 return self._move(job, "ABORTED", jobs.line("aborted", self._clock()), job.counts)
             if not job.is_scoring:
                 return self._move(job, "INITIALIZING", jobs.line("requeued", self._clock()))
-            if jobs.deaths(job) + 1 >= DEATHS and not job.is_staged:
+            if jobs.deaths(job) + 1 >= DEATHS and not job.has_remains:
                 return self._move(job, "ABORTED", TOO_DEADLY, job.counts)
             return self._move(job, "INITIALIZING", jobs.line("died", self._clock()))
 
     def delete(self, job_id: str, user: str) -> Job:
         """A waiting job ends here; a running one is only marked, for its worker ends it when it has let go of the output.
 
-        So is one that ran before and may have left rows on their way to another system: when its turn comes, a worker removes them and ends it.
+        So is one that ran before and may have left rows on their way: when its turn comes, a worker removes them and ends it.
         """
         with self._immediate() as connection:
             job = self._present(job_id)
@@ -177,7 +177,7 @@ class Store:
             logs = [*job.logs, jobs.line("deleted", self._clock(), user=user)]
             connection.execute("UPDATE jobs SET is_deleted = 1, logs = ? WHERE id = ?", (json.dumps(logs), job_id))
             marked = self._known(job_id)
-            return marked if job.is_scoring or job.is_staged else self._move(marked, "ABORTED", jobs.line("aborted", self._clock()))
+            return marked if job.is_scoring or job.has_remains else self._move(marked, "ABORTED", jobs.line("aborted", self._clock()))
 
     def with_files(self) -> list[Job]:
         """The jobs for which files of ours are kept, or awaited."""

@@ -162,14 +162,14 @@ class Workers:
         if is_in_doubt and not is_released:
             remove(self._files.note(job.id))
         elif not is_released:
-            self._discard_staged(job)
+            self._discard_left(job)
         if is_released:
             self._insist(lambda: self._store.release(job.id, run.counts))
         else:
             self._insist(lambda: self._store.abort(job.id, run.counts, reason, self._notes(job, run, run.counts) if reason else ()))
 
-    def _discard_staged(self, job: Job) -> None:
-        """What a former run, or one whose last step failed, has left in the output's system.
+    def _discard_left(self, job: Job) -> None:
+        """What a former run, or one whose last step failed, has left in the systems of intake and output.
 
         The note goes first: a process that dies in between then scores the job again, instead of bringing over rows that are gone.
         """
@@ -181,7 +181,7 @@ class Workers:
             self._places.discard(job)
         except Exception as error:  # a network that is down: the job ends in any case
             _LOG.warning(
-                "what job %s staged cannot be removed: %s", job.id, _reason(error) if isinstance(error, ScoringError) else type(error).__name__
+                "what job %s left cannot be removed: %s", job.id, _reason(error) if isinstance(error, ScoringError) else type(error).__name__
             )
 
     def _notes(self, job: Job, run: Run, counts: Counts) -> tuple[str, ...]:

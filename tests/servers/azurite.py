@@ -62,15 +62,17 @@ class Azurite:
 
 
 @contextmanager
-def running_azurite(folder: Path) -> Iterator[Azurite]:
+def running_azurite(folder: Path, certificate: Path | None = None) -> Iterator[Azurite]:
+    """With a certificate over TLS, and then it takes tokens too."""
     main = node_modules("azurite", "azurite@3.35.0") / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
     port = free_port()
     command: list[str | Path] = [
         *("node", main, "--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", folder),
         *("--silent", "--skipApiVersionCheck", "--disableTelemetry"),
+        *(("--oauth", "basic", "--cert", certificate, "--key", certificate) if certificate else ()),
     ]
     with running(command, folder / "azurite.log", lambda: is_listening(port)):
-        yield Azurite(f"http://127.0.0.1:{port}/{_ACCOUNT}")
+        yield Azurite(f"{'https' if certificate else 'http'}://127.0.0.1:{port}/{_ACCOUNT}")
 
 
 @pytest.fixture(scope="session")

@@ -249,7 +249,7 @@ def test_probe_and_intake_version_exclude_each_other(refused: Refused, head: str
 @pytest.mark.parametrize(
     ("intake", "needs"),
     [
-        ("{type: azure, url: 'https://a/b/c', credential: lake}", "azure or azure_service_principal"),
+        ("{type: azure, url: 'https://a/b/c', credential: lake}", "azure or azure_service_principal or adls_gen2_oauth"),
         ("{type: jdbc, data_store: warehouse, table: t, credentialId: lake}", "basic"),
         ("{type: snowflake, data_store: snow, table: t, cloud_storage_type: gcp, cloud_storage_credential: lake}", "gcp"),
     ],

@@ -1,19 +1,27 @@
 """Azure's blobs. The rule here: a connection string says where the account is, and the url which container and which blob of it.
 
-Credentials: `azure` (azureConnectionString with AccountKey or SharedAccessSignature, BlobEndpoint or EndpointSuffix), and
-`azure_service_principal` (clientId, clientSecret, azureTenantId); without one, requests are not signed, as a public container wants it.
-Fields of a connection string: Microsoft's "Configure Azure Storage connection strings".
+Credentials: `azure` (azureConnectionString with AccountKey or SharedAccessSignature, BlobEndpoint or EndpointSuffix), `azure_service_principal`
+(clientId, clientSecret, azureTenantId), and `adls_gen2_oauth` (clientId, clientSecret); without one, requests are not signed, as a public container
+wants it. Fields of a connection string: Microsoft's "Configure Azure Storage connection strings".
+
+`adls_gen2_oauth` names no tenant, so the account is asked for its own ("Bearer challenge", "Authorize with Microsoft Entra ID"). We come as the
+application itself, which needs a role of its own: that a user has agreed to `oauthScopes` is known to DataRobot, and not in the credential.
 """
 
 import base64
 import binascii
+import http.client
 import ipaddress
+import re
+import urllib.error
+import urllib.request
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from obstore.store import AzureStore
 
+from reconciler.credential import FITTING
 from reconciler.engine.connectors.bucket import Bucket
 from reconciler.engine.connectors.objects import Objects
 from reconciler.engine.connectors.store import Located, System
@@ -36,6 +44,12 @@ _DEVELOPMENT = {
     "AccountKey": "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==",
     "BlobEndpoint": "http://127.0.0.1:10000/devstoreaccount1",
 }
+
+
+# Whom the applications of Azure's national clouds ask for a token; those of all others, Microsoft's public one.
+_AUTHORITIES = {"chinacloudapi.cn": "https://login.chinacloudapi.cn", "usgovcloudapi.net": "https://login.microsoftonline.us"}
+_CHALLENGING = {"x-ms-version": "2021-12-02"}  # of the first versions there was no challenge
+_SILENCE_S = 15
 
 
 class Account(NamedTuple):
@@ -78,13 +92,41 @@ def account_of(place: Place, written: str) -> Account:
     if not credential:
         return Account(name, written, {"skip_signature": True})
     if text := credential.get("azureConnectionString"):
-        return _connected(text)
-    if {"clientId", "clientSecret", "azureTenantId"} <= credential.keys():
-        keys = {"client_id": credential["clientId"], "client_secret": credential["clientSecret"], "tenant_id": credential["azureTenantId"]}
-        return Account(name, written, {"credential_type": "client_secret", **keys})
+        return _same(written, _connected(text))
     kind = credential.get("credentialType")
-    detail = f"{place.settings.url} needs a credential of the type azure, with azureConnectionString, or azure_service_principal; this one is {kind}."
+    if {"clientId", "clientSecret"} <= credential.keys() and ("azureTenantId" in credential or kind == "adls_gen2_oauth"):
+        tenant = credential.get("azureTenantId") or _tenant(written)
+        access = {"credential_type": "client_secret", "client_id": credential["clientId"], "client_secret": credential["clientSecret"]}
+        authority = next((host for cloud, host in _AUTHORITIES.items() if (urlsplit(written).hostname or "").endswith(cloud)), None)
+        return Account(name, written, {**access, "tenant_id": tenant, **({"authority_host": authority} if authority else {})})
+    detail = f"{place.settings.url} needs a credential of the type {', '.join(FITTING['azure'])}; this one is {kind}."
     raise ScoringError("The credential does not fit", detail)
+
+
+def _tenant(endpoint: str) -> str:
+    """The account's. Only that is taken from its answer: whom a secret is sent to, it does not decide."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(f"{endpoint}/?comp=list", headers=_CHALLENGING), timeout=_SILENCE_S) as answer:
+            headers = answer.headers
+    except urllib.error.HTTPError as error:
+        with error:
+            headers = error.headers
+    except (OSError, ValueError, http.client.HTTPException):
+        raise ScoringError("Azure cannot be reached", f"{endpoint} does not answer. Check the url and the network.") from None
+    found = re.search(r'authorization_uri="?https?://[^/\s"]+/([\w.-]+)', str(headers.get("WWW-Authenticate", "")))
+    if not found:
+        detail = f"{endpoint} does not say of which tenant it is. Name a credential of the type azure_service_principal, which has its azureTenantId."
+        raise ScoringError("The tenant of the account is not known", detail)
+    return found[1]
+
+
+def _same(written: str, account: Account) -> Account:
+    """Raises ScoringError for a connection string of another account of Azure's than the url's. One of an emulator stands for any account."""
+    hosts = [(urlsplit(where).hostname or "").split(".") for where in (written, account.endpoint)]
+    if all(host[1:2] == ["blob"] for host in hosts) and hosts[0][0].removesuffix("-secondary") != hosts[1][0].removesuffix("-secondary"):
+        detail = f"The url is at {written}, and the azureConnectionString is of {account.endpoint}. Correct the url, or name another credential."
+        raise ScoringError("The credential is of another account", detail)
+    return account
 
 
 def _connected(text: str) -> Account:

@@ -32,7 +32,7 @@ from reconciler.engine.connectors.bigquery_account import JOB, STREAM, TIMEOUT, 
 from reconciler.engine.connectors.bigquery_files import Files
 from reconciler.engine.connectors.bigquery_table import Table, complaint_of
 from reconciler.engine.connectors.bigquery_types import READ, Column, kind_of, new_columns, read_as, readable, target_columns
-from reconciler.engine.connectors.patience import waited
+from reconciler.engine.connectors.patience import either, waited
 from reconciler.engine.connectors.probe import MOST, probed
 from reconciler.engine.dialect import Dialect
 from reconciler.engine.file import File
@@ -40,6 +40,7 @@ from reconciler.engine.intake import Intake
 from reconciler.engine.parquet import ParquetIntake, ParquetOutput
 from reconciler.engine.place import Place
 from reconciler.errors import Cancelled, ScoringError
+from reconciler.settings import BigQueryIntake
 
 _ROWS = 1 << 16  # of a batch
 _PART_BYTES = 256 << 20  # of a file: BigQuery reads several at once
@@ -63,7 +64,7 @@ def look(place: Place) -> Mapping[str, Any] | None:
 def open_intake(place: Place, dialect: Dialect, is_halted: Callable[[], bool]) -> Intake:
     table = Table(place)
     found = table.read()
-    is_halted = _either(is_halted, place.is_halted)  # the one tells of any end, the other of an abort while this is opened
+    is_halted = either(is_halted, place.is_halted)  # the one tells of any end, the other of an abort while this is opened
     if place.settings.bucket and _is_at_rest(found) and all(kind_of(field) in READ for field in found.schema):
         return _extracted(table, found, is_halted)
     if found.table_type in _OWN_ROWS:
@@ -95,18 +96,23 @@ def settle(place: Place, rows: int) -> None:
 
 
 def discard(place: Place) -> None:
-    """A load that goes on is stopped: nobody waits for it any longer."""
+    """A load or an extract that goes on is stopped, since nobody waits for it any longer, and what it has written until then is removed."""
     with suppress(ScoringError):
         table = Table(place)
-        table.files("load").remove()
-        location = table.location()
-        for attempt in itertools.count(1):
-            with answers(table.name):
-                table.client.cancel_job(table.job_id("load", attempt), location=location, **JOB)
+        step = "extract" if isinstance(place.settings, BigQueryIntake) else "load"
+        try:
+            _stop(table, step)
+        finally:
+            table.files(step).remove()
 
 
-def _either(one: Callable[[], bool], other: Callable[[], bool]) -> Callable[[], bool]:
-    return lambda: one() or other()
+def _stop(table: Table, step: str) -> None:
+    """Raises ScoringError, at the latest for the attempt that there has never been."""
+    location = table.location()
+    for attempt in itertools.count(1):
+        with answers(table.name):
+            job = table.client.cancel_job(table.job_id(step, attempt), location=location, **JOB)
+        wait(job, table.name)
 
 
 def _is_at_rest(found: bigquery.Table) -> bool:

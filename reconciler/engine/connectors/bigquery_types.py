@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from reconciler.engine.connectors.misfit import misfit
 from reconciler.engine.text import texts
 from reconciler.errors import ScoringError
 
@@ -82,7 +83,7 @@ def readable(kind: pa.DataType) -> pa.DataType:
 def read_as(values: pa.Array, kind: pa.DataType) -> pa.Array:
     values = values.storage if isinstance(values, pa.ExtensionArray) else values
     if pa.types.is_interval(values.type):
-        return pa.array([None if value is None else str(value) for value in values.to_pylist()], kind)
+        return texts(values)
     return values if values.type == kind else pc.cast(values, kind)
 
 
@@ -102,7 +103,7 @@ class Column:
         """As the column's type. Raises ScoringError that names a value; rows are counted from 1, behind the first ones."""
         try:
             fitted = _cast(values, _WRITTEN[self.kind])
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        except pa.ArrowException as error:
             raise self._unfit(values, first_row) from error
         if self.is_required and fitted.null_count:
             row = first_row + fitted.is_null().index(True).as_py() + 1
@@ -110,18 +111,11 @@ class Column:
         return fitted
 
     def _unfit(self, values: pa.Array, first_row: int) -> ScoringError:
-        place = next(place for place in range(len(values)) if not self._fits(values.slice(place, 1)))
-        value = str(values[place].as_py())
+        place, found = misfit(values, lambda some: _cast(some, _WRITTEN[self.kind]))
+        value = str(found)
         shown = value if len(value) <= 80 else f"{value[:80]}…"
         detail = f"The column {self.name} of the table is {self.kind}, and row {first_row + place + 1} has {shown!r} for it."
         return ScoringError("A value does not fit its column", detail)
-
-    def _fits(self, value: pa.Array) -> bool:
-        try:
-            _cast(value, _WRITTEN[self.kind])
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            return False
-        return True
 
 
 def new_columns(schema: pa.Schema) -> list[Column]:

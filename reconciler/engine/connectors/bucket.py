@@ -11,6 +11,7 @@ import obstore
 from obstore.exceptions import BaseError
 
 from reconciler.engine.connectors.store import PART, Object, System, Trouble
+from reconciler.engine.sink import Sink
 from reconciler.errors import ScoringError
 
 # An endpoint that is not there is given up in half a minute at the most. A read ends when nothing has come for so long, a part of an upload
@@ -58,7 +59,7 @@ _DENIED = {
 # What a probe of an output may meet, and there is nothing wrong with it: it may not be there yet, be empty, or be for others to read.
 _HARMLESS = {"NoSuchKey", "BlobNotFound", "404", "403", "416", "InvalidRange"} | _DENIED
 
-_NO_ANSWER = "HTTP error"
+_NO_ANSWER, _NO_TOKEN = "HTTP error", "Error performing token request"
 # What the error of a connection says somewhere, and what we say of it.
 _NETWORK = {
     "dns error": "its name is not known",
@@ -123,7 +124,7 @@ class Bucket:
                 if _code(str(error)) not in _HARMLESS:
                     raise
 
-    def sink(self, key: str) -> "ObjectSink":
+    def sink(self, key: str) -> Sink:
         return ObjectSink(self, self._writing, key)
 
     def remove(self, keys: Sequence[str]) -> None:
@@ -153,6 +154,8 @@ class Bucket:
 
     def _trouble(self, action: str, said: str) -> Trouble:
         code, system = _code(said), self._system
+        if code and _NO_TOKEN in said:
+            return Trouble(_REFUSED, "No token is given for its clientSecret. Correct clientId, clientSecret and azureTenantId.")
         if code in _NO_BUCKET:
             advice = f"{system.name} at {self._endpoint} has no such {system.bucket}. Correct the url."
             return Trouble(f"The {system.bucket} does not exist", advice, is_absent=True)

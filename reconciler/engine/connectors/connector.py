@@ -40,7 +40,10 @@ class Connector(Protocol):
         """Bring the staged rows to where they belong, in one step, once: a second call, in another process too, finds it done."""
 
     def discard(self, place: Place) -> None:
-        """Remove what is staged, of a job that could not be settled or was deleted before it was; there may be nothing. Raises nothing."""
+        """Remove what a job that has not come to its end has left: of its output what is staged, of its intake the files that it was unloaded to.
+
+        There may be nothing. Raises nothing; what cannot be removed stays.
+        """
 
     def ping(self, place: Place) -> None:
         """Log in. Only `credential` and `data_store` of the place are looked at, here and below."""

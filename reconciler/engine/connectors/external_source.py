@@ -34,7 +34,8 @@ class Folder:
             case {"sas_key": signature}:
                 return _credential("Shared Access Signature", signature)
             case {"client_id": client, "client_secret": secret, "tenant_id": tenant}:
-                return _credential(f"{client}@https://login.microsoftonline.com/{tenant}/oauth2/token", secret)
+                authority = self.access.get("authority_host", "https://login.microsoftonline.com")
+                return _credential(f"{client}@{authority}/{tenant}/oauth2/token", secret)
         return ""
 
     def objects(self) -> list[Object]:

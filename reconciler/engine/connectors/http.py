@@ -116,7 +116,7 @@ def open_intake(place: Place, dialect: Dialect, is_halted: Callable[[], bool], p
 
 def _opened(url: str, patience: Patience, is_halted: Callable[[], bool]) -> "_Body":
     """Raises Cancelled; a server that answers after that is left."""
-    return waited(lambda: _answered(url, patience, is_halted), is_halted, lambda: None)
+    return waited(lambda: _answered(url, patience, is_halted), is_halted)
 
 
 def _answered(url: str, patience: Patience, is_halted: Callable[[], bool]) -> "_Body":

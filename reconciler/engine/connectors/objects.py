@@ -9,27 +9,25 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from queue import Empty, Queue
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
 from reconciler.engine.connectors.partitions import Partitions
+from reconciler.engine.connectors.patience import either, waited
 from reconciler.engine.connectors.store import Located, Object, Store
 from reconciler.engine.csv_intake import CsvIntake
 from reconciler.engine.dialect import Dialect
 from reconciler.engine.file import File
-from reconciler.engine.flow import TICK
 from reconciler.engine.intake import Intake
 from reconciler.engine.joined import JoinedIntake
 from reconciler.engine.parquet import MAGIC, ParquetIntake, is_parquet
 from reconciler.engine.place import Place
 from reconciler.engine.sink import Output, Sink
+from reconciler.engine.spill import remove_spills
 from reconciler.errors import Absent, Cancelled, ScoringError
 from reconciler.fingerprint import value_digest
 from reconciler.settings import OUTPUTS
-
-A = TypeVar("A")
 
 # As many objects are looked at one by one; of more, only their number and a digest.
 _SHOWN = 50
@@ -57,7 +55,7 @@ class Objects:
 
     def open_intake(self, place: Place, dialect: Dialect, is_halted: Callable[[], bool]) -> Intake:
         store, key = self._locate(place)
-        is_halted = _either(is_halted, place.is_halted)  # the one tells of any end, the other of an abort while this is opened
+        is_halted = either(is_halted, place.is_halted)  # the one tells of any end, the other of an abort while this is opened
 
         def opened(found: Object, part: str | None) -> Intake:
             file = object_file(store, found, is_halted)
@@ -90,13 +88,10 @@ class Objects:
         """Nothing: what `finish` has written is in its place."""
 
     def discard(self, place: Place) -> None:
-        """Nothing: rows wait on the disk of this machine. Parts of an upload that a killed process has left are seen by nobody, and cleared away by
+        """Rows that wait on the disk of this machine. Parts of an upload that a killed process has left are seen by nobody, and cleared away by
         the store: after a week by Azure and Google, by S3 after the days that a lifecycle rule of the bucket says (AbortIncompleteMultipartUpload).
         """
-
-
-def _either(one: Callable[[], bool], other: Callable[[], bool]) -> Callable[[], bool]:
-    return lambda: one() or other()
+        remove_spills(place.job)
 
 
 def _is_folder(key: str) -> bool:
@@ -164,7 +159,7 @@ class _Stream(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         while not self._block:
-            block = patiently(lambda: next(self._blocks, None), self._is_halted)
+            block = waited(lambda: next(self._blocks, None), self._is_halted)
             if block is None:
                 return 0
             self._block = memoryview(block)
@@ -197,7 +192,7 @@ class _Seekable(io.RawIOBase):
         stop = min(self._place + len(buffer), self._found.size)
         if stop <= self._place:
             return 0
-        content = patiently(lambda: self._store.read(self._found, self._place, stop), self._is_halted)
+        content = waited(lambda: self._store.read(self._found, self._place, stop), self._is_halted)
         buffer[: len(content)] = content
         self._place += len(content)
         return len(content)
@@ -212,7 +207,7 @@ class _Patient:
         self._is_halted = is_halted
 
     def write(self, content: bytes) -> None:
-        patiently(lambda: self._sink.write(content), self._is_halted)
+        waited(lambda: self._sink.write(content), self._is_halted)
 
     def finish(self) -> None:
         self._sink.finish()
@@ -222,25 +217,3 @@ class _Patient:
         closing = threading.Thread(target=self._sink.close, name="close", daemon=True)
         closing.start()
         closing.join(_CLOSING_S)
-
-
-def patiently(work: Callable[[], A], is_halted: Callable[[], bool]) -> A:
-    """What it returns or raises. It waits for a network that may stand still, and an abort does not wait with it: then it is left behind."""
-    answers: Queue[tuple[A | None, BaseException | None]] = Queue(1)
-
-    def run() -> None:
-        try:
-            answers.put((work(), None))
-        except BaseException as error:
-            answers.put((None, error))
-
-    threading.Thread(target=run, name="fetch", daemon=True).start()
-    while not is_halted():
-        try:
-            answer, error = answers.get(timeout=TICK)
-        except Empty:
-            continue
-        if error is not None:
-            raise error
-        return cast(A, answer)
-    raise Cancelled("The job was aborted")

@@ -5,7 +5,7 @@
 The columns are in the names of the folders and not in the files; a value that is missing or empty is `__HIVE_DEFAULT_PARTITION__`. Rows wait on
 the disk of this machine (TMPDIR) until the last one is scored. Then the files are made, and the largest sent but for their last parts; then what
 is left follows, and each file is shown as a whole; then the files of that name that an earlier run left under the url are removed. Nothing else
-ever is. Rows that a killed process has left on the disk go when the job is scored again.
+ever is. Rows that a killed process has left on the disk go when the job is scored again or deleted.
 
 So a job that is killed before that last step leaves everything as it was. One that is killed in the middle of it leaves files of which each is
 whole, some new and some old: an object store shows one object at a time. Scored again, the job writes the same names, and the folder is right.
@@ -27,6 +27,7 @@ import pyarrow as pa
 from reconciler.engine.connectors.store import PART, Store
 from reconciler.engine.parquet import ParquetOutput
 from reconciler.engine.sink import FileSink, Sink
+from reconciler.engine.spill import remove_spills, spill
 from reconciler.engine.text import texts
 from reconciler.errors import Cancelled, ScoringError
 
@@ -57,7 +58,8 @@ class Partitions:
         self._sinks: list[Sink] = []
         self.bytes_written = 0
         with self._on_disk():
-            self._disk = _emptied(job)
+            remove_spills(job)
+            self._disk = spill(job)
 
     def __enter__(self) -> "Partitions":
         return self
@@ -167,14 +169,6 @@ def split(batch: pa.RecordBatch, columns: Sequence[str], schema: pa.Schema) -> I
             first = [encoded[int(order[start])].as_py() for encoded in values]
             folder = "".join(f"{_escaped(name)}={_escaped(value) or _NOTHING}/" for name, value in zip(columns, first, strict=True))
             yield folder, rows.slice(start, stop - start)
-
-
-def _emptied(job: str) -> Path:
-    """A folder on the disk that nobody else may look into; those that the job has had before are removed."""
-    prefix = f"reconciler-{job}-"
-    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*") if job else ():
-        shutil.rmtree(left, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=prefix))
 
 
 def _escaped(text: str | None) -> str:

@@ -17,15 +17,20 @@ A = TypeVar("A")
 _GRACE_S = 0.5  # for what was asked to stop
 
 
-def waited(work: Callable[[], A], is_halted: Callable[[], bool], cancel: Callable[[], None]) -> A:
+def waited(work: Callable[[], A], is_halted: Callable[[], bool], cancel: Callable[[], None] | None = None) -> A:
     """What `work` gives or raises. Raises Cancelled once the job is aborted; `work` may then be going on, and cleans up after itself."""
     future = started(work)
     while not is_over(future):
         if is_halted():
-            started(cancel)
-            is_over(future, _GRACE_S)
+            if cancel:
+                started(cancel)
+                is_over(future, _GRACE_S)
             raise Cancelled("The job was aborted")
     return future.result()
+
+
+def either(one: Callable[[], bool], other: Callable[[], bool]) -> Callable[[], bool]:
+    return lambda: one() or other()
 
 
 def started(work: Callable[[], A]) -> "Future[A]":

@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from queue import Empty, Full, Queue
-from threading import Event, Lock
+from threading import Event
 from types import TracebackType
-from typing import Any
 
 import adbc_driver_manager
 import adbc_driver_postgresql.dbapi
@@ -21,10 +20,10 @@ import pyarrow.compute as pc
 
 from reconciler.engine.connectors import postgres_tables, statements
 from reconciler.engine.connectors.patience import is_over, started
-from reconciler.engine.connectors.postgres_rows import adbc_refusal
+from reconciler.engine.connectors.postgres_rows import OpenCursor, adbc_refusal
 from reconciler.engine.connectors.postgres_tables import FLAVOR, Column, located, staged_type
 from reconciler.engine.connectors.postgresql import Server, Session, opened, refusals, server, set_session
-from reconciler.engine.connectors.statements import Move, Name, fitted, moved, staging_name, target_name
+from reconciler.engine.connectors.statements import Move, Name, check_target, fitted, moved, staging_name, target_name
 from reconciler.engine.flow import TICK
 from reconciler.engine.place import Place
 from reconciler.engine.text import texts
@@ -128,8 +127,7 @@ class _Copy:
         self._schema = schema
         self._is_halted = place.is_halted
         self._left = Event()
-        self._lock = Lock()  # a cursor that is closed must not be cancelled
-        self._cursor: Any = None
+        self._open = OpenCursor()
         self._given: Queue[pa.RecordBatch | None] = Queue(_AHEAD)
         self._thread = started(self._run)
 
@@ -151,7 +149,7 @@ class _Copy:
     def leave(self) -> None:
         self._left.set()
         if not is_over(self._thread, TICK):
-            started(self._cancel)
+            started(self._open.cancel)
             is_over(self._thread, _GRACE_S)
 
     def _check_halt(self) -> None:
@@ -164,12 +162,9 @@ class _Copy:
             with closing(adbc_driver_postgresql.dbapi.connect(self._server.conninfo)) as connection, closing(connection.cursor()) as cursor:
                 cursor.execute(set_session(self._server))
                 cursor.fetchall()
-                self._open(cursor)
-                try:
+                with self._open.held(cursor):
                     reader = pa.RecordBatchReader.from_batches(self._schema, self._batches())
                     cursor.adbc_ingest(self._table.table, reader, mode="append", db_schema_name=self._table.schema)
-                finally:
-                    self._open(None)
                 connection.commit()
         except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
             raise adbc_refusal(self._server.name, error, "The output cannot be written") from None
@@ -182,15 +177,6 @@ class _Copy:
                     return
                 yield batch
         raise Cancelled("The job was aborted")
-
-    def _open(self, cursor: Any) -> None:
-        with self._lock:
-            self._cursor = cursor
-
-    def _cancel(self) -> None:
-        with self._lock, suppress(adbc_driver_manager.Error):
-            if self._cursor is not None:
-                self._cursor.adbc_cancel()
 
 
 def _settle(session: Session, place: Place, rows: int) -> None:
@@ -225,11 +211,7 @@ def _fitted(session: Session, place: Place, target: Name, output: Sequence[str])
     """The columns of the output that are written, by the target's names."""
     settings = place.settings
     columns = postgres_tables.columns(session, target)
-    if columns is None and not (settings.create_table_if_not_exists or settings.statement_type == "createTable"):
-        raise postgres_tables.missing(session, target, "Create it, or set create_table_if_not_exists.")
-    if columns is not None and settings.statement_type == "createTable" and not settings.create_table_if_not_exists:
-        detail = f"{session.server.name} has {target}. Choose the statement_type insert, or another table."
-        raise ScoringError("The table exists already", detail)
+    check_target(settings, session.server.name, target, columns is not None, lambda: postgres_tables.alike(session, target))
     if columns is None and (cut := [column for column in output if len(column.encode()) > _LONGEST_NAME]):
         detail = f"{target}: PostgreSQL has names of {_LONGEST_NAME} bytes, and would cut {', '.join(cut)}. Rename it by column_names_remapping."
         raise ScoringError("Names of columns are too long", detail)

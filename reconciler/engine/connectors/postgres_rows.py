@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from queue import Empty, Full, Queue
 from threading import Event, Lock
 from types import MappingProxyType
@@ -72,8 +72,7 @@ class Reading:
         self._query = query
         self._left = Event()
         self._ready: Queue[Any] = Queue(_AHEAD)  # the schema, batches, an error, None at the end
-        self._lock = Lock()  # a cursor that is closed must not be cancelled
-        self._cursor: Any = None
+        self._open = OpenCursor()
         self._thread: Future[None] = started(self._run)
 
     def schema(self, is_halted: Callable[[], bool]) -> pa.Schema:
@@ -86,7 +85,7 @@ class Reading:
     def close(self) -> None:
         self._left.set()
         if not is_over(self._thread, 0):
-            started(self._cancel)
+            started(self._open.cancel)
             is_over(self._thread, _GRACE_S)
 
     def _next(self, is_halted: Callable[[], bool]) -> Any:
@@ -109,11 +108,8 @@ class Reading:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 cursor.execute(set_session(self._server))
                 cursor.fetchall()
-                self._open(cursor)
-                try:
+                with self._open.held(cursor):
                     self._read(cursor)
-                finally:
-                    self._open(None)
             self._put(None)
         except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
             self._put(adbc_refusal(self._server.name, error, "The intake cannot be read"))
@@ -128,15 +124,6 @@ class Reading:
             for batch in reader:
                 self._put(pa.RecordBatch.from_arrays(batch.columns, names=names))
 
-    def _open(self, cursor: Any) -> None:
-        with self._lock:
-            self._cursor = cursor
-
-    def _cancel(self) -> None:
-        with self._lock, suppress(adbc_driver_manager.Error):
-            if self._cursor is not None:
-                self._cursor.adbc_cancel()
-
     def _put(self, item: Any) -> None:
         while not self._left.is_set():
             with suppress(Full):
@@ -144,6 +131,31 @@ class Reading:
                 return
         if not isinstance(item, BaseException):
             raise Cancelled("The job was aborted")
+
+
+class OpenCursor:
+    """A cursor of ADBC's that another thread may cancel for as long as it is open: one that is closed must not be."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._cursor: Any = None
+
+    @contextmanager
+    def held(self, cursor: Any) -> Iterator[None]:
+        self._set(cursor)
+        try:
+            yield
+        finally:
+            self._set(None)
+
+    def cancel(self) -> None:
+        with self._lock, suppress(adbc_driver_manager.Error):
+            if self._cursor is not None:
+                self._cursor.adbc_cancel()
+
+    def _set(self, cursor: Any) -> None:
+        with self._lock:
+            self._cursor = cursor
 
 
 _SAID = re.compile(r"(?:ERROR|FATAL|PANIC):\s+(?P<words>.*)", re.DOTALL)

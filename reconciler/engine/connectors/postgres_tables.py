@@ -111,16 +111,20 @@ def columns(session: Session, name: Name) -> dict[str, Column] | None:
     }
 
 
-def missing(session: Session, name: Name, advice: str = "Correct the table or its schema.") -> ScoringError:
-    """That there is no such table; and the ones whose names are alike, for names are taken as they are written."""
+def missing(session: Session, name: Name) -> ScoringError:
+    detail = f"{session.server.name} has no {name}, or the role may not see it.{alike(session, name)} Correct the table or its schema."
+    return ScoringError("The table does not exist", detail)
+
+
+def alike(session: Session, name: Name) -> str:
+    """A sentence about tables that differ by upper and lower case, for names are taken as they are written; empty if there are none."""
     rows = session.run(
         "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
         "WHERE lower(c.relname) = lower(%s) AND c.relkind = ANY(%s) ORDER BY 1, 2 LIMIT 5",
         name.table,
         list(_KINDS),
     )
-    others = f" There is {', '.join('.'.join(row) for row in rows)}: upper and lower case matter." if rows else ""
-    return ScoringError("The table does not exist", f"{session.server.name} has no {name}, or the role may not see it.{others} {advice}")
+    return f" There is {', '.join('.'.join(row) for row in rows)}: upper and lower case matter." if rows else ""
 
 
 def staged_type(kind: pa.DataType) -> pa.DataType:

@@ -1,4 +1,4 @@
-"""S3, and whatever speaks its protocol. The rule here: only the credential that the job names is used, whatever the environment holds.
+"""S3, and whatever speaks its protocol. The rule here: only what the job says is used, whatever else the environment holds.
 
 Credentials: `s3` (awsAccessKeyId, awsSecretAccessKey, awsSessionToken); without one, requests are not signed, as a public bucket wants it.
 The region is AWS_REGION, or the one that AWS says the bucket is in; other servers that speak the protocol hardly ever ask for one.
@@ -7,10 +7,12 @@ The region is AWS_REGION, or the one that AWS says the bucket is in; other serve
 import base64
 import binascii
 import http.client
+import json
 import os
 import re
 import urllib.error
 import urllib.request
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -19,11 +21,15 @@ from obstore.store import S3Store
 from reconciler.engine.connectors.bucket import Bucket
 from reconciler.engine.connectors.objects import Objects
 from reconciler.engine.connectors.store import Located, System
+from reconciler.engine.packages import engine_packages
 from reconciler.engine.place import Place
 from reconciler.errors import ScoringError
 from reconciler.settings import ServerSideEncryption
 
 AWS = "https://s3.amazonaws.com"
+_KMS = ("aws:kms", "aws:kms:dsse")
+# What obstore takes from the environment, and no option can overrule: this process does without.
+_BENDING = ("AWS_SERVER_SIDE_ENCRYPTION", "AWS_SSE_KMS_KEY_ID", "AWS_SSE_BUCKET_KEY_ENABLED", "AWS_SSE_CUSTOMER_KEY_BASE64")
 _DEFAULT_REGION = "us-east-1"
 _SYSTEM = System("S3", "bucket", {"read": "s3:GetObject", "list": "s3:ListBucket", "write": "s3:PutObject", "remove": "s3:DeleteObject"})
 
@@ -31,51 +37,78 @@ _SYSTEM = System("S3", "bucket", {"read": "s3:GetObject", "list": "s3:ListBucket
 def locate(place: Place) -> Located:
     settings = place.settings
     bucket, _, key = settings.url.removeprefix("s3://").partition("/")
-    endpoint = settings.endpoint_url
+    endpoint = settings.endpoint_url and settings.endpoint_url.rstrip("/")
+    wanted: ServerSideEncryption | None = getattr(settings, "server_side_encryption", None)
+    keys = _keys(place)
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or (_DEFAULT_REGION if endpoint else bucket_region(bucket))
     options: dict[str, Any] = {
-        "region": os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or (_DEFAULT_REGION if endpoint else bucket_region(bucket)),
-        **({"endpoint": endpoint.rstrip("/")} if endpoint else {}),
-        **_access(place),
-        **_encryption(getattr(settings, "server_side_encryption", None)),
+        "region": region,
+        **({"endpoint": endpoint} if endpoint else {}),
+        # Not as options: what they leave out, a session token, would be taken from the environment.
+        **({"skip_signature": False, "credential_provider": lambda: keys} if keys else {"skip_signature": True}),
+        **_encryption(wanted),
+        "s3_express": False,
     }
-    made = Bucket(lambda **client: S3Store(bucket, **options, **client), f"s3://{bucket}/", endpoint or AWS, _SYSTEM, bool(place.credential))
+    for name in _BENDING:
+        os.environ.pop(name, None)
+    about = (partial(S3Store, bucket, **options), f"s3://{bucket}/", endpoint or AWS, _SYSTEM, bool(keys))
+    if wanted and wanted.kms_encryption_context:
+        if not keys:
+            raise _unsupported("kmsEncryptionContext needs a credential. Name one")
+        with engine_packages("aws"):
+            from reconciler.engine.connectors.s3_context import ContextBucket, client
+        made: Bucket = ContextBucket(partial(client, keys, region, endpoint), _in_context(wanted), *about)
+    else:
+        made = Bucket(*about)
     return Located(made, key or "/")
 
 
-def _access(place: Place) -> dict[str, Any]:
+def _keys(place: Place) -> dict[str, Any] | None:
+    """What requests are signed with."""
     credential = place.credential
     if not credential:
-        return {"skip_signature": True}
+        return None
     if "awsAccessKeyId" not in credential or "awsSecretAccessKey" not in credential:
         kind = credential.get("credentialType")
         detail = (
             f"{place.settings.url} needs a credential of the type s3 with awsAccessKeyId and awsSecretAccessKey; the one named is of the type {kind}."
         )
         raise ScoringError("The credential does not fit", detail)
-    keys = {
+    return {
         "access_key_id": credential["awsAccessKeyId"],
         "secret_access_key": credential["awsSecretAccessKey"],
         "token": credential.get("awsSessionToken"),
         "expires_at": None,
     }
-    # Not as options: what they leave out, a session token, would be taken from the environment.
-    return {"skip_signature": False, "credential_provider": lambda: keys}
 
 
 def _encryption(wanted: ServerSideEncryption | None) -> dict[str, str]:
     """Raises ScoringError for what cannot be passed on."""
     if wanted is None:
         return {}
-    if wanted.kms_encryption_context:
-        raise _unsupported("kmsEncryptionContext cannot be passed on. Leave it out, or set it as the bucket's default")
+    if wanted.kms_encryption_context and wanted.algorithm not in _KMS:
+        raise _unsupported("kmsEncryptionContext belongs to the algorithm aws:kms")
     if wanted.customer_key or wanted.customer_algorithm:
         return _customer_key(wanted)
-    if wanted.algorithm not in ("AES256", "aws:kms", "aws:kms:dsse"):
+    if wanted.algorithm not in ("AES256", *_KMS):
         raise _unsupported(f"the algorithm is {wanted.algorithm}; S3 has AES256, aws:kms and aws:kms:dsse")
     if wanted.kms_key_id and wanted.algorithm == "AES256":
         raise _unsupported("kmsKeyId belongs to the algorithm aws:kms, not to AES256")
     key = {"sse_kms_key_id": wanted.kms_key_id} if wanted.kms_key_id else {}
     return {"server_side_encryption": wanted.algorithm, **key}
+
+
+def _in_context(wanted: ServerSideEncryption) -> dict[str, str]:
+    """As botocore has it. Raises ScoringError for a context that is not the base64 of a JSON object of texts, as S3 wants it."""
+    context = wanted.kms_encryption_context or ""
+    try:
+        said = json.loads(base64.b64decode(context, validate=True))
+    except ValueError:
+        said = None
+    if not isinstance(said, dict) or not all(isinstance(value, str) for value in said.values()):
+        raise _unsupported("kmsEncryptionContext has to be the base64 of a JSON object whose values are texts, as S3's own header has it")
+    key = {"SSEKMSKeyId": wanted.kms_key_id} if wanted.kms_key_id else {}
+    return {"ServerSideEncryption": wanted.algorithm or "", "SSEKMSEncryptionContext": context, **key}
 
 
 def _customer_key(wanted: ServerSideEncryption) -> dict[str, str]:

@@ -9,9 +9,10 @@ from reconciler.engine.connectors.snowflake_names import table
 from reconciler.engine.connectors.snowflake_session import Session
 from reconciler.engine.connectors.statements import target_name
 from reconciler.engine.place import Place
+from reconciler.settings import SnowflakeIntake
 
 open_intake = snowflake_rows.open_intake
-open_output, settle, discard = snowflake_output.open_output, snowflake_output.settle, snowflake_output.discard
+open_output, settle = snowflake_output.open_output, snowflake_output.settle
 
 
 def look(place: Place) -> Mapping[str, Any] | None:
@@ -25,6 +26,10 @@ def look(place: Place) -> Mapping[str, Any] | None:
         if place.settings.query is not None:
             return None
         return table(session, target_name(place.settings)).facts
+
+
+def discard(place: Place) -> None:
+    (snowflake_rows if isinstance(place.settings, SnowflakeIntake) else snowflake_output).discard(place)
 
 
 def ping(place: Place) -> None:

@@ -22,6 +22,7 @@ from reconciler.engine.connectors.statements import (
     Move,
     Name,
     check_keys,
+    check_target,
     count,
     creation,
     fitted,
@@ -33,6 +34,7 @@ from reconciler.engine.connectors.statements import (
 )
 from reconciler.engine.parquet import ParquetOutput
 from reconciler.engine.place import Place
+from reconciler.engine.spill import remove_spills
 from reconciler.errors import Lost, ScoringError
 
 # A file of an output: large enough for COPY, small enough to be sent again, and to lie on a disk for a moment.
@@ -57,6 +59,7 @@ def settle(place: Place, rows: int) -> None:
 
 def discard(place: Place) -> None:
     """Remove what is staged, of a job that could not be settled; raises nothing."""
+    remove_spills(place.job)
     # The job was aborted, perhaps, and this is all the same to be done.
     with suppress(ScoringError), Session(replace(place, is_halted=lambda: False)) as session:
         _, target = _target(session, place.settings)
@@ -133,9 +136,7 @@ class TableOutput:
         self._is_finished = False
         settings = place.settings
         found, target = _target(session, settings)
-        if found is None and not (settings.create_table_if_not_exists or settings.statement_type == "createTable"):
-            detail = f"{session.address.name} has no table {target}, or its role may not see it. Create it, or set createTableIfNotExists."
-            raise ScoringError("The table does not exist", detail)
+        check_target(settings, session.address.name, target, found is not None)
         theirs = {column.name: column for column in columns(session, found.name)} if found else None
         required = [column.name for column in (theirs or {}).values() if column.is_required]
         names = fitted(settings, schema.names, theirs, required)

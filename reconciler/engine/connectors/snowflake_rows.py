@@ -6,6 +6,7 @@ connector, in the query's order.
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -35,6 +36,12 @@ def open_intake(place: Place, dialect: Dialect, is_halted: Callable[[], bool]) -
     except BaseException:
         session.close()
         raise
+
+
+def discard(place: Place) -> None:
+    """Remove what was unloaded to the stage; raises nothing. Whatever Snowflake is still unloading for a process that was killed comes after it."""
+    with suppress(ScoringError), Session(replace(place, is_halted=lambda: False)) as session:
+        BucketStage(session, place).clear()
 
 
 def _query(session: Session, place: Place) -> str:
@@ -83,7 +90,12 @@ def _unloaded(session: Session, place: Place, query: str) -> Intake:
     kinds = _kinds(description)
     chosen = ", ".join(f"{kind.unloaded.format(column=FLAVOR.quoted(name))} AS {FLAVOR.quoted(name)}" for name, kind in kinds.items())
     stage.clear()  # of what a former process has left
-    (unloaded,) = session.rows(unloading(stage, f"SELECT {chosen} FROM (\n{query}\n)"))
+    try:
+        (unloaded,) = session.rows(unloading(stage, f"SELECT {chosen} FROM (\n{query}\n)"))
+    except BaseException:
+        with suppress(ScoringError):
+            stage.clear()
+        raise
     return UnloadedIntake(stage, name, _schema(kinds), int(unloaded["ROWS_UNLOADED"]))
 
 

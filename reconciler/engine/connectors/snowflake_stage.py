@@ -4,10 +4,9 @@ A stage of the user's is in a bucket, which we read and write with the job's clo
 """
 
 import re
-import tempfile
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -21,6 +20,7 @@ from reconciler.engine.intake import Intake
 from reconciler.engine.packages import engine_packages
 from reconciler.engine.place import Place
 from reconciler.engine.sink import FileSink, Sink
+from reconciler.engine.spill import remove_spills, spill
 from reconciler.errors import ScoringError
 from reconciler.settings import INTAKES, SnowflakeIntake
 
@@ -98,20 +98,22 @@ class TableStage:
 
     def __init__(self, session: Session, staging: Name) -> None:
         self._session = session
+        self._job = staging.table.removeprefix("reconciler_")
         self.reference = _reference(Name(f"%{staging.table}", staging.schema, staging.catalog), "")
 
     def sink(self, name: str) -> Sink:
-        return _PutSink(self._session, self.reference, name)
+        return _PutSink(self._session, self.reference, name, self._job)
 
-    def clear(self) -> None: ...
+    def clear(self) -> None:
+        remove_spills(self._job)
 
 
 class _PutSink:
-    def __init__(self, session: Session, reference: str, name: str) -> None:
+    def __init__(self, session: Session, reference: str, name: str, job: str) -> None:
         self._session = session
         self._reference = reference
-        self._folder = tempfile.TemporaryDirectory(prefix="reconciler-")
-        self._path = Path(self._folder.name) / name
+        self._folder = spill(job)
+        self._path = self._folder / name
         self._file = FileSink(self._path)
         self.name = f"{reference} {name}"
 
@@ -125,7 +127,7 @@ class _PutSink:
 
     def close(self) -> None:
         self._file.close()
-        self._folder.cleanup()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def unloading(stage: Stage, query: str) -> str:

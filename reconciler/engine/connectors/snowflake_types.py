@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from reconciler.engine.connectors.misfit import misfit
 from reconciler.engine.connectors.statements import MERGE, Flavor
 from reconciler.engine.text import texts
 from reconciler.errors import ScoringError
@@ -133,13 +134,20 @@ def stored(row: Mapping[str, Any]) -> Stored:
 
 def fit(column: pa.Array, to: Stored, table: str) -> pa.Array:
     """The column as it is staged. Raises ScoringError that names the first value that does not fit."""
+
+    def fitting(some: pa.Array) -> pa.Array:
+        fitted = _fitting(some, to.staged)
+        if to.longest and pa.types.is_string(to.staged) and (pc.max(pc.utf8_length(fitted)).as_py() or 0) > to.longest:
+            raise pa.ArrowInvalid("too long")
+        return fitted
+
     try:
-        fitting = _fitting(column, to.staged)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise _misfit(column, to, table) from error
-    if to.longest and pa.types.is_string(to.staged) and (pc.max(pc.utf8_length(fitting)).as_py() or 0) > to.longest:
-        raise _misfit(column, to, table)
-    return fitting
+        return fitting(column)
+    except pa.ArrowException as error:
+        _, value = misfit(column, fitting)
+        kind = f"{to.shown}({to.longest})" if to.longest else to.shown
+        detail = f"{table}: {str(value)[:100]!r} is no {kind}, which the column {to.name} is. Correct the intake, or give the column another type."
+        raise ScoringError("A value does not fit the table", detail) from error
 
 
 def _fitting(column: pa.Array, kind: pa.DataType) -> pa.Array:
@@ -173,18 +181,3 @@ def _moments(column: pa.Array, kind: pa.DataType) -> pa.Array:
         return column.cast(_INSTANT).cast(kind)
     except pa.ArrowInvalid:
         return column.cast(_MOMENT).cast(kind)
-
-
-def _misfit(column: pa.Array, to: Stored, table: str) -> ScoringError:
-    for value in column:
-        try:
-            fitting = _fitting(pa.array([value.as_py()], column.type), to.staged)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            break
-        if to.longest and pa.types.is_string(to.staged) and len(fitting[0].as_py() or "") > to.longest:
-            break
-    kind = f"{to.shown}({to.longest})" if to.longest else to.shown
-    detail = (
-        f"{table}: {str(value.as_py())[:100]!r} is no {kind}, which the column {to.name} is. Correct the intake, or give the column another type."
-    )
-    return ScoringError("A value does not fit the table", detail)

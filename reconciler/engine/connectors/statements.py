@@ -7,7 +7,7 @@ Rows of `update` and `insertUpdate` are matched by `=`, as SQL users expect: a N
 a row is never updated, and `insertUpdate` inserts it each time.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -64,6 +64,7 @@ class Flavor:
     create: str = "CREATE TABLE IF NOT EXISTS {table} ({columns})"
     drop: str = "DROP TABLE IF EXISTS {table}"
     lock: str | None = None
+    rows: str = "COUNT(*)"  # of any number
 
     def quoted(self, name: str) -> str:
         opening, closing = self.quotes
@@ -182,7 +183,7 @@ def emptying(flavor: Flavor, staging: Name) -> str:
 
 
 def count(flavor: Flavor, name: Name) -> str:
-    return f"SELECT COUNT(*) FROM {flavor.qualified(name)}"
+    return f"SELECT {flavor.rows} FROM {flavor.qualified(name)}"
 
 
 def repeated_keys(flavor: Flavor, move: Move) -> str:
@@ -193,7 +194,7 @@ def repeated_keys(flavor: Flavor, move: Move) -> str:
     keys = [_value(flavor, move, column) for column in move.where]
     known = " AND ".join(f"{key} IS NOT NULL" for key in keys)
     listed = ", ".join(keys)
-    return f"SELECT {listed}, COUNT(*) FROM {flavor.qualified(move.staging)} AS s WHERE {known} GROUP BY {listed} HAVING COUNT(*) > 1"
+    return f"SELECT {listed}, {flavor.rows} FROM {flavor.qualified(move.staging)} AS s WHERE {known} GROUP BY {listed} HAVING COUNT(*) > 1"
 
 
 def check_keys(move: Move, repeated: Sequence[Sequence[Any]]) -> None:
@@ -207,6 +208,27 @@ def check_keys(move: Move, repeated: Sequence[Sequence[Any]]) -> None:
         "Nothing was written. Choose where_columns that tell the rows apart, or correct the intake."
     )
     raise ScoringError("Rows of the output have the same key", detail)
+
+
+def check_target(settings: AnyTarget, system: str, target: Name, is_there: bool, alike: Callable[[], str] = lambda: "") -> None:
+    """Whether the table is there where the statement wants one, and not where it wants none. Raises ScoringError before the first row.
+
+        statement     table      createTableIfNotExists    without it
+        createTable   there      keeps it                  an error
+        createTable   not there  creates it                creates it
+        any other     there      keeps it                  keeps it
+        any other     not there  creates it                an error
+
+    So DataRobot's "Prediction output options" have it: `createTable`, which is deprecated, saves rows to a new table, which must not exist before.
+    BigQuery has no statements there: a table is created if there is none, and rows are added to it. `alike` tells of tables of almost this name.
+    """
+    creates = settings.statement_type == "createTable"
+    if is_there and creates and not settings.create_table_if_not_exists:
+        detail = f"{system} has {target}, and the statement_type createTable makes a new one. Choose the statement_type insert, or another table."
+        raise ScoringError("The table exists already", detail)
+    if not (is_there or creates or settings.create_table_if_not_exists):
+        detail = f"{system} has no {target}, or the user may not see it.{alike()} Correct the table, create it, or set create_table_if_not_exists."
+        raise ScoringError("The table does not exist", detail)
 
 
 def fitted(settings: AnyTarget, output: Sequence[str], target: Collection[str] | None, required: Collection[str] = ()) -> dict[str, str]:

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from reconciler.engine.batches import BatchIntake, BatchPiece
 from reconciler.engine.connectors import external_source
 from reconciler.engine.connectors.external_source import Folder
+from reconciler.engine.connectors.misfit import misfit
 from reconciler.engine.connectors.objects import object_file
 from reconciler.engine.connectors.probe import MOST, probed
 from reconciler.engine.connectors.sqlserver import Session, literal
@@ -28,6 +29,7 @@ from reconciler.engine.connectors.statements import (
     Flavor,
     Name,
     check_keys,
+    check_target,
     count,
     creation,
     fitted,
@@ -47,6 +49,7 @@ from reconciler.engine.place import Place
 from reconciler.engine.sink import Output
 from reconciler.engine.text import texts
 from reconciler.errors import Lost, ScoringError
+from reconciler.settings import SynapseIntake
 
 _ROWS, _BYTES = 1 << 16, 16 << 20  # of one bulk copy
 _FILE = 256 << 20  # bytes of one file, and so that COPY has several to read at once
@@ -75,6 +78,7 @@ FLAVOR = Flavor(
     quotes=("[", "]"),
     create=f"IF OBJECT_ID(N'{{text}}') IS NULL CREATE TABLE {{table}} ({{columns}}) {_HEAP}",
     drop="IF OBJECT_ID(N'{text}') IS NOT NULL DROP TABLE {table}",
+    rows="COUNT_BIG(*)",
 )
 
 
@@ -133,10 +137,11 @@ def settle(place: Place, rows: int) -> None:
 def discard(place: Place) -> None:
     """Whoever scores the job again removes what cannot be removed now."""
     place = replace(place, is_halted=lambda: False)
+    is_intake = isinstance(place.settings, SynapseIntake)
     with suppress(ScoringError), Session(place) as session:
-        session.run(removal(FLAVOR, staging_name(target_name(place.settings), place.job)))
+        session.run(_removal_unloaded(place) if is_intake else removal(FLAVOR, staging_name(target_name(place.settings), place.job)))
         if place.settings.external_data_source:
-            external_source.folder(session, place, "out").clear()
+            external_source.folder(session, place, "in" if is_intake else "out").clear()
 
 
 def ping(place: Place) -> None:
@@ -165,7 +170,7 @@ def _move(session: Session, place: Place, target: Name, staging: Name, rows: int
     table = FLAVOR.qualified(staging)
     columns = session.schema(table).names
     if not session.exists(FLAVOR.qualified(target)):
-        _check_creatable(session, place)
+        check_target(place.settings, session.name, target, False)
         session.run(f"CREATE TABLE {FLAVOR.qualified(target)} {_HEAP} AS SELECT {FLAVOR.listed(columns)} FROM {table} WHERE 1 = 0")
     move = moved(place.settings, target, staging, columns, {})
     with session.transaction():
@@ -258,7 +263,7 @@ class Staging:
         try:
             return _as(column, kind)
         except pa.ArrowException:
-            bad = next((value for place, value in enumerate(column.to_pylist()) if not _fits(column.slice(place, 1), kind)), None)
+            _, bad = misfit(column, lambda some: _as(some, kind))
         detail = f"{self._session.name}: the table's column {self._columns[name]} is {kind}, and the output's {name} has {bad!r} in a row."
         raise ScoringError("A value does not fit the table", f"{detail} Nothing was written. Correct the column's type, or leave it out.")
 
@@ -266,54 +271,54 @@ class Staging:
 def _columns(session: Session, place: Place, schema: pa.Schema) -> dict[str, str]:
     """What of the output goes where. Raises ScoringError for a table that is not there and is not to be created, or lacks columns."""
     target = FLAVOR.qualified(target_name(place.settings))
-    if not session.exists(target):
-        _check_creatable(session, place)
+    is_there = session.exists(target)
+    check_target(place.settings, session.name, target_name(place.settings), is_there)
+    if not is_there:
         return fitted(place.settings, schema.names, None)
-    if place.settings.statement_type == "createTable":
-        detail = f"{session.name} has {target_name(place.settings)} already. Remove it, or choose the statement type insert."
-        raise ScoringError("The table exists", detail)
     must = "SELECT name FROM sys.columns WHERE object_id = OBJECT_ID(?) AND is_nullable = 0 AND is_identity = 0 AND default_object_id = 0"
     required = [str(row[0]) for row in session.run(must, target)]
     return fitted(place.settings, schema.names, session.schema(target).names, required)
-
-
-def _check_creatable(session: Session, place: Place) -> None:
-    if not (place.settings.create_table_if_not_exists or place.settings.statement_type == "createTable"):
-        detail = f"{session.name} has no {target_name(place.settings)}. Correct the table or its schema, or set create_table_if_not_exists."
-        raise ScoringError("The table does not exist", detail)
 
 
 # Rows of an intake
 
 
 def _unloaded(session: Session, place: Place, name: str, query: str, is_halted: Callable[[], bool]) -> Intake:
-    """By CETAS. The files are ours, and stay until they are read; of the table nothing is needed but its schema."""
+    """By CETAS. The files are ours, and stay until they are read; of the table nothing is needed but its schema, and how many rows it has."""
     folder = external_source.folder(session, place, "in")
-    table = FLAVOR.qualified(Name(f"reconciler_{place.job}_in", place.settings.db_schema))
+    table = FLAVOR.qualified(_unloaded_name(place))
 
-    def drop() -> None:
-        session.run(f"IF OBJECT_ID({literal(table)}) IS NOT NULL DROP EXTERNAL TABLE {table}")
-
-    def unload() -> pa.Schema:
-        drop()
+    def unload() -> tuple[pa.Schema, int]:
+        session.run(_removal_unloaded(place))
         source = FLAVOR.quoted(place.settings.external_data_source)
         options = f"LOCATION = {literal(folder.location)[1:]}, DATA_SOURCE = {source}, FILE_FORMAT = {_file_format(session)}"
         session.run(f"CREATE EXTERNAL TABLE {table} WITH ({options}) AS {query}")
-        schema = session.schema(table)
-        drop()
-        return schema
+        schema, rows = session.schema(table), int(session.run(count(FLAVOR, _unloaded_name(place)))[0][0])
+        session.run(_removal_unloaded(place))
+        return schema, rows
 
     with ExitStack() as left:
         left.callback(folder.clear)
         folder.clear()
-        schema = unload()
+        schema, rows = unload()
         found = folder.objects()
         if not found:
+            _check_rows(folder, 0, rows)
             return BatchIntake(name, _plain_schema(schema), (), folder.clear)
         files = [partial(ParquetIntake, object_file(folder.store, each, is_halted), each.key.removeprefix(folder.key)) for each in found]
-        intake = Unloaded(name, JoinedIntake(name, files, sum(each.size for each in found)), folder.clear)
+        intake = Unloaded(name, JoinedIntake(name, files, sum(each.size for each in found)), folder, rows)
         left.pop_all()
         return intake
+
+
+def _unloaded_name(place: Place) -> Name:
+    return Name(f"reconciler_{place.job}_in", place.settings.db_schema)
+
+
+def _removal_unloaded(place: Place) -> str:
+    """Of the table; its files stay."""
+    table = FLAVOR.qualified(_unloaded_name(place))
+    return f"IF OBJECT_ID({literal(table)}) IS NOT NULL DROP EXTERNAL TABLE {table}"
 
 
 def _file_format(session: Session) -> str:
@@ -328,27 +333,37 @@ def _file_format(session: Session) -> str:
 class Unloaded:
     """Files with the types of the warehouse, as an intake with ours."""
 
-    def __init__(self, name: str, files: JoinedIntake, remove: Callable[[], None]) -> None:
+    def __init__(self, name: str, files: JoinedIntake, folder: Folder, rows: int) -> None:
         self.name = name
         self.unit = files.unit
         self.bytes_total = files.bytes_total
         self.header: Sequence[str] = files.header
         self.types: Sequence[pa.DataType] = [_plain_type(kind) for kind in files.types]
         self._files = files
-        self._remove = remove
+        self._folder = folder
+        self._rows = rows
 
     @property
     def bytes_read(self) -> int:
         return self._files.bytes_read
 
     def pieces(self, columns: Sequence[str], rows: int, size: int | None, is_halted: Callable[[], bool]) -> Iterator[Piece]:
+        read = 0
         for piece in self._files.pieces(columns, rows, size, is_halted):
             assert isinstance(piece, BatchPiece)
             yield replace(piece, rows=_plain(piece.rows))
+            read += piece.rows.num_rows
+        _check_rows(self._folder, read, self._rows)
 
     def close(self) -> None:
         self._files.close()
-        self._remove()
+        self._folder.clear()
+
+
+def _check_rows(folder: Folder, read: int, rows: int) -> None:
+    if read != rows:
+        detail = f"Synapse unloaded {rows} rows, and the files in {folder.store.url(folder.key)} have {read}. Is it the data source's container?"
+        raise ScoringError("Unloaded rows are missing", detail)
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:
@@ -385,11 +400,3 @@ def _as(column: pa.Array, kind: pa.DataType) -> pa.Array:
     if pa.types.is_decimal(kind) and pa.types.is_floating(column.type):
         return pc.round(column, kind.scale).cast(kind)
     return column.cast(kind)
-
-
-def _fits(value: pa.Array, kind: pa.DataType) -> bool:
-    try:
-        _as(value, kind)
-    except pa.ArrowException:
-        return False
-    return True

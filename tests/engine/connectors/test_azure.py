@@ -2,15 +2,20 @@
 
 import base64
 import urllib.parse
+import urllib.request
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import obstore
 import pytest
-from servers.azurite import Azurite
+from servers.azurite import Azurite, running_azurite
+from servers.certificates import own_authority
 from servers.clouds import Cloud, azure_cloud, told
-from servers.stranger import Answer, stranger
+from servers.entra import running_entra
+from servers.stranger import Answer, Asked, stranger
 
+from reconciler.engine.connectors.azure import account_of
 from reconciler.engine.connectors.connector import connector
 from reconciler.engine.look import look
 from reconciler.errors import ScoringError
@@ -116,12 +121,19 @@ def test_a_connection_string_that_lacks_something_is_told_what(cloud: Cloud, tex
     assert said in told(caught.value, "c2VjcmV0")
 
 
-@pytest.mark.parametrize("kind", ["s3", "adls_gen2_oauth"])
-def test_a_credential_of_another_kind_is_named(cloud: Cloud, kind: str) -> None:
-    credential = {"credentialType": kind, "clientId": "x", "clientSecret": "hush"}
+def test_a_credential_of_another_kind_is_named(cloud: Cloud) -> None:
+    credential = {"credentialType": "databricks_service_principal_account", "clientId": "x", "clientSecret": "hush"}
     with pytest.raises(ScoringError) as caught:
         look(cloud.intake("in.csv", credential))
-    assert f"this one is {kind}" in told(caught.value, "hush")
+    assert "this one is databricks" in told(caught.value, "hush")
+
+
+@pytest.mark.parametrize("host", ["other.blob.core.windows.net", "other.blob.core.chinacloudapi.cn", "lakes.blob.core.windows.net"])
+def test_a_connection_string_of_another_account_than_the_urls_is_refused(cloud: Cloud, host: str) -> None:
+    for text in ("AccountName=lake;AccountKey=c2VjcmV0", "BlobEndpoint=https://lake.blob.core.windows.net/;SharedAccessSignature=sig=c2VjcmV0"):
+        with pytest.raises(ScoringError, match="of another account") as caught:
+            look(cloud.intake("in.csv", connected(text), url=f"https://{host}/own/in.csv"))
+        assert host in told(caught.value, "c2VjcmV0") and "https://lake.blob.core.windows.net" in caught.value.detail
 
 
 @pytest.mark.parametrize("url", ["https://lake.blob.core.windows.net/", "https://lake.blob.core.windows.net/container"])
@@ -139,17 +151,80 @@ def test_all_of_a_container_is_a_folder(cloud: Cloud, azurite: Azurite) -> None:
     assert facts and list(facts["each"]) == ["a.csv", "b/c.csv"]
 
 
-def test_a_service_principal_asks_for_a_token_with_its_secret(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Azurite takes tokens over TLS alone: what is seen here is that the token is asked for as Microsoft wants it, and sent on."""
-    principal = {"credentialType": "azure_service_principal", "clientId": "app", "clientSecret": "hush-hush", "azureTenantId": "tenant"}
-    token = b'{"access_token": "a-token", "expires_in": 3600, "token_type": "Bearer"}'
-    with stranger(lambda asked: Answer(200, {"Content-Type": "application/json"}, token) if asked.method == "POST" else Answer(403)) as server:
+TENANT = "8d1a3b4c-0000-4000-8000-0123456789ab"
+APPLICATION = {"clientId": "app", "clientSecret": "hush-hush"}
+TOKEN = Answer(200, {"Content-Type": "application/json"}, b'{"access_token": "a-token", "expires_in": 3600, "token_type": "Bearer"}')
+
+
+def entra(asked: Asked) -> Answer:
+    """Microsoft's, of tokens and of storage, on one address. Azurite takes tokens over TLS alone, and challenges nobody."""
+    if asked.method == "POST":
+        form = dict(urllib.parse.parse_qsl(asked.body.decode()))
+        wanted = {"grant_type": "client_credentials", "client_id": "app", "client_secret": "hush-hush", "scope": "https://storage.azure.com/.default"}
+        return TOKEN if asked.path == f"/{TENANT}/oauth2/v2.0/token" and form.items() >= wanted.items() else Answer(400, {}, b"{}")
+    if "Authorization" not in {name.title() for name in asked.headers}:
+        challenge = f"Bearer authorization_uri=https://login.evil.example/{TENANT}/oauth2/authorize resource_id=https://storage.azure.com"
+        return Answer(401, {"WWW-Authenticate": challenge})
+    moment = {"Last-Modified": "Sun, 22 Nov 2026 04:00:00 GMT", "ETag": '"1"', "Content-Length": "8"}
+    return Answer(200, moment) if dict(asked.headers.items()).get("authorization", "") == "Bearer a-token" else Answer(403)
+
+
+@pytest.mark.parametrize(
+    ("credential", "challenges"),
+    [
+        ({"credentialType": "azure_service_principal", "azureTenantId": TENANT, **APPLICATION}, 0),
+        ({"credentialType": "adls_gen2_oauth", "oauthScopes": ["https://storage.azure.com/user_impersonation"], **APPLICATION}, 1),
+    ],
+    ids=["service-principal", "adls"],
+)
+def test_an_application_asks_for_a_token_with_its_secret(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, credential: Mapping[str, Any], challenges: int
+) -> None:
+    with stranger(entra) as server:
         monkeypatch.setenv("AZURE_AUTHORITY_HOST", server.url)
+        assert look(cloud.intake("in.csv", credential, url=f"{server.url}/lake/own/in.csv"))
+    asked = [(each.method, each.path) for each in server.asked]
+    assert asked == [("GET", "/lake/?comp=list")] * challenges + [("POST", f"/{TENANT}/oauth2/v2.0/token"), ("HEAD", "/lake/own/in.csv")]
+    assert all("hush" not in str(each.headers) for each in server.asked)
+
+
+def test_an_application_reads_and_writes_with_its_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Azurite looks at the token: for whom it is, from whom, and until when."""
+    own_authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    (tmp_path / "blobs").mkdir()
+    with running_entra(tmp_path / "here.pem") as entra, running_azurite(tmp_path / "blobs", tmp_path / "here.pem") as server:
+        monkeypatch.setenv("AZURE_AUTHORITY_HOST", entra.url)
+        headers = {"x-ms-version": "2021-12-02", "Authorization": f"Bearer {entra.token()}", "Content-Length": "0"}
+        urllib.request.urlopen(urllib.request.Request(f"{server.url}/own?restype=container", method="PUT", headers=headers)).close()
+        lake = Cloud("azure", server.url, f"{server.url}/own/", print, bytes.fromhex, list, print, entra.credential)
+        write(lake, entra.credential)
+        facts = look(lake.intake("out.csv"))
+        assert facts and facts["size"] == len(ROWS)
+        wrong = {**entra.credential, "clientSecret": entra.secret[::-1]}
+        with pytest.raises(ScoringError) as caught:
+            look(lake.intake("out.csv", wrong))
+        assert caught.value.summary == "The credential is refused" and "clientSecret" in told(caught.value, wrong["clientSecret"])
+
+
+def test_an_application_that_is_refused_is_told_what_it_needs(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    with stranger(lambda asked: TOKEN if asked.method == "POST" else Answer(403)) as server:
+        monkeypatch.setenv("AZURE_AUTHORITY_HOST", server.url)
+        principal = {"credentialType": "azure_service_principal", "azureTenantId": TENANT, **APPLICATION}
         with pytest.raises(ScoringError) as caught:
             look(cloud.intake("in.csv", principal, url=f"{server.url}/lake/own/in.csv"))
-    asked = server.asked[0]
-    assert (asked.method, asked.path) == ("POST", "/tenant/oauth2/v2.0/token")
-    assert {"client_id": "app", "client_secret": "hush-hush"}.items() <= dict(urllib.parse.parse_qsl(asked.body.decode())).items()
-    sent = {name.lower(): value for name, value in server.asked[1].headers.items()}
-    assert sent["authorization"] == "Bearer a-token" and server.asked[1].path == "/lake/own/in.csv"
-    assert "Storage Blob Data Reader" in told(caught.value, "hush-hush", "a-token")
+        assert "Storage Blob Data Reader" in told(caught.value, "hush-hush", "a-token")
+        with pytest.raises(ScoringError, match="tenant of the account is not known") as caught:
+            look(cloud.intake("in.csv", {"credentialType": "adls_gen2_oauth", **APPLICATION}, url=f"{server.url}/lake/own/in.csv"))
+        assert "azure_service_principal" in told(caught.value, "hush-hush")
+    with pytest.raises(ScoringError, match="Azure cannot be reached"):
+        look(cloud.intake("in.csv", {"credentialType": "adls_gen2_oauth", **APPLICATION}, url=f"{server.url}/lake/own/in.csv"))
+
+
+@pytest.mark.parametrize(
+    ("host", "authority"),
+    [("windows.net", None), ("chinacloudapi.cn", "https://login.chinacloudapi.cn"), ("usgovcloudapi.net", "https://login.microsoftonline.us")],
+)
+def test_a_national_cloud_has_an_authority_of_its_own(cloud: Cloud, host: str, authority: str | None) -> None:
+    place = cloud.intake("in.csv", {"credentialType": "azure_service_principal", "azureTenantId": TENANT, **APPLICATION})
+    assert account_of(place, f"https://lake.blob.core.{host}").access.get("authority_host") == authority

@@ -10,6 +10,7 @@ import pytest
 from psycopg import sql
 from servers.postgres import PASSWORD, USER, Postgres
 from servers.process import free_port
+from targets import TARGETS
 
 from reconciler.engine.connectors import jdbc
 from reconciler.engine.dialect import Dialect
@@ -301,6 +302,21 @@ def test_rows_are_written_as_the_statement_type_says(database: Database, setting
     assert database.tables() == ["scores"]
 
 
+@TARGETS
+def test_a_table_is_kept_or_created_or_in_the_way(database: Database, statement: str, if_not_exists: bool, is_there: bool, outcome: Any) -> None:
+    if is_there:
+        database.run("CREATE TABLE scores (id bigint, p double precision); INSERT INTO scores VALUES (1, 9)")
+    place = database.output(statement_type=statement, create_table_if_not_exists=if_not_exists)
+    if isinstance(outcome, str):
+        with pytest.raises(ScoringError, match=outcome) as caught:
+            write(place, rows(id=[1], p=[0.5]))
+        assert "scores" in caught.value.detail
+        assert database.tables() == ["scores"] * is_there
+    else:
+        write(place, rows(id=[1], p=[0.5]))
+        assert database.run("SELECT count(*) FROM scores") == [(outcome,)]
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -418,7 +434,6 @@ def test_a_character_that_text_cannot_hold_names_its_column(database: Database) 
 BAD_OUTPUTS = [
     ({"table": "gone"}, "The table does not exist. PostgreSQL at"),
     ({"table": "Scores"}, "scores: upper and lower case matter"),
-    ({"statement_type": "createTable"}, "The table exists already"),
     ({"db_schema": "gone"}, "no schema gone"),
     ({"catalog": "gone"}, "The catalog is another database"),
     ({"table": "fewer"}, "fewer has no p, which the output has; it has id"),

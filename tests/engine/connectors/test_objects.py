@@ -355,6 +355,8 @@ def test_rows_that_a_killed_process_has_left_on_the_disk_are_removed(cloud: Clou
         (mine,) = tmp_path.glob(f"reconciler-{place.job}-*")
         assert mine.stat().st_mode & 0o077 == 0
     assert [found.name[:18] for found in tmp_path.iterdir()] == ["reconciler-another"]
+    connector(place).discard(dataclasses.replace(place, job="another"))  # it is deleted, and never scored again
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_no_rows_make_no_files(cloud: Cloud, run: Run) -> None:

@@ -1,11 +1,14 @@
 """What is S3's own. The rule here: a real server says no, and what it says is put into words."""
 
 import base64
+import json
+import os
 import socket
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +21,7 @@ from servers.stranger import Answer, Asked, stranger
 
 from reconciler.engine.connectors.connector import connector
 from reconciler.engine.connectors.s3 import bucket_region
+from reconciler.engine.connectors.store import PART
 from reconciler.engine.look import look
 from reconciler.errors import ScoringError
 from reconciler.settings import S3Output
@@ -127,11 +131,90 @@ def test_the_key_of_a_key_management_service_is_passed_on(cloud: Cloud) -> None:
     )
 
 
+CONTEXT = base64.b64encode(b'{"team": "scoring"}').decode()
+IN_CONTEXT = {"algorithm": "aws:kms", "kmsKeyId": "arn:aws:kms:eu-west-1:1:key/abc", "kmsEncryptionContext": CONTEXT}
+_BEGUN = b"<InitiateMultipartUploadResult><UploadId>up</UploadId></InitiateMultipartUploadResult>"
+
+
+def takes(asked: Asked) -> Answer:
+    """As S3 does. An encryption that comes with anything but the beginning of an object, or unsigned, is refused."""
+    begins = (asked.method == "PUT" and "partNumber" not in asked.path) or (asked.method == "POST" and "uploads" in asked.path)
+    encryption = [name.lower() for name in asked.headers if name.lower().startswith("x-amz-server-side-encryption")]
+    signed = asked.headers.get("Authorization", "").partition("SignedHeaders=")[2].partition(",")[0].split(";")
+    if bool(encryption) != begins or not set(encryption) <= set(signed):
+        return Answer(400, body=b"<Error><Code>InvalidArgument</Code></Error>")
+    if asked.method in ("GET", "HEAD"):
+        return Answer(404, body=b"<Error><Code>NoSuchKey</Code></Error>")
+    return Answer(
+        200, {"ETag": '"1"'}, _BEGUN if asked.method == "POST" and begins else b"<CompleteMultipartUploadResult/>" * (asked.method == "POST")
+    )
+
+
+@pytest.mark.parametrize(("size", "methods"), [(3, ["PUT"]), (2 * PART + 1, ["POST", "PUT", "PUT", "PUT", "POST"])], ids=["small", "in-parts"])
+def test_a_context_of_the_encryption_is_passed_on_with_the_beginning_of_an_object(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, size: int, methods: list[str]
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobody's")
+    content = os.urandom(size)
+    with stranger(takes) as server:
+        place = cloud.output("a b.csv", endpointUrl=server.url, serverSideEncryption=IN_CONTEXT)
+        with closing(connector(place).open_sink(place)) as sink:
+            for start in range(0, size, 1 << 20):
+                sink.write(content[start : start + (1 << 20)])
+            sink.finish()
+    asked = [each for each in server.asked if each.method in ("PUT", "POST", "DELETE")]
+    assert [each.method for each in asked] == methods
+    sent = {name.lower(): value for name, value in asked[0].headers.items()}
+    assert json.loads(base64.b64decode(sent["x-amz-server-side-encryption-context"])) == {"team": "scoring"}
+    assert sent["x-amz-server-side-encryption-aws-kms-key-id"] == IN_CONTEXT["kmsKeyId"]
+    assert b"".join(each.body for each in asked if each.method == "PUT") == content
+    assert {each.path.partition("?")[0] for each in asked} == {"/own/a%20b.csv"}
+
+
+def test_an_object_in_a_context_that_is_not_finished_is_taken_back(cloud: Cloud) -> None:
+    with stranger(takes) as server:
+        place = cloud.output("out.csv", endpointUrl=server.url, serverSideEncryption=IN_CONTEXT)
+        with closing(connector(place).open_sink(place)) as sink:
+            sink.write(bytes(PART + 1))
+    assert [(each.method, "uploadId=up" in each.path) for each in server.asked][-1] == ("DELETE", True)
+
+
+def test_a_server_without_keys_says_no_to_a_context(cloud: Cloud) -> None:
+    """SeaweedFS takes the signature, and has no key management service."""
+    place = cloud.output("new.csv", serverSideEncryption=IN_CONTEXT)
+    with closing(connector(place).open_sink(place)) as sink, pytest.raises(ScoringError) as caught:
+        sink.write(b"x")
+        sink.finish()
+    assert "s3://own/new.csv" in told(caught.value, CONTEXT)
+    wrong = cloud.output("new.csv", {**cloud.credential, "awsSecretAccessKey": "wr0ng"}, serverSideEncryption=IN_CONTEXT)
+    with pytest.raises(ScoringError, match="The credential is refused"):
+        connector(wrong).open_sink(wrong)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"AWS_SERVER_SIDE_ENCRYPTION": "aws:kms", "AWS_SSE_KMS_KEY_ID": "theirs", "AWS_SSE_BUCKET_KEY_ENABLED": "true"},
+        {"AWS_SERVER_SIDE_ENCRYPTION": "sse-c", "AWS_SSE_CUSTOMER_KEY_BASE64": KEY},
+        {"AWS_S3_EXPRESS": "true"},
+    ],
+    ids=["kms", "customer-key", "express"],
+)
+def test_the_machines_own_encryption_is_not_taken(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with stranger(lambda asked: Answer(200, {"ETag": '"1"'}) if asked.method == "PUT" else Answer(404)) as server:
+        write(cloud, endpointUrl=server.url)
+    assert [name for each in server.asked for name in each.headers if "encryption" in name.lower() or "bucket-key" in name.lower()] == []
+
+
 @pytest.mark.parametrize(
     ("encryption", "said"),
     [
         ({"algorithm": "ROT13"}, "the algorithm is ROT13"),
-        ({"algorithm": "aws:kms", "kmsEncryptionContext": "e30="}, "kmsEncryptionContext cannot be passed on"),
+        ({"algorithm": "aws:kms", "kmsEncryptionContext": "not base64"}, "the base64 of a JSON object"),
+        ({"algorithm": "aws:kms", "kmsEncryptionContext": "WzFd"}, "the base64 of a JSON object"),
+        ({"algorithm": "AES256", "kmsEncryptionContext": "e30="}, "belongs to the algorithm aws:kms"),
         ({"algorithm": "AES256", "kmsKeyId": "abc"}, "kmsKeyId belongs to"),
         ({"algorithm": "AES256", "customerKey": KEY}, "excludes algorithm"),
         ({"customerKey": "c2hvcnQtc2VjcmV0"}, "base64 of 32 bytes"),

@@ -25,6 +25,7 @@ from servers.line import Line
 from servers.snowflake import BUCKET, PASSPHRASE, Snowflake
 from servers.wire import Cut, Wire
 from snowflake.connector.errors import IntegrityError, OperationalError, ProgrammingError
+from targets import TARGETS
 
 from reconciler.engine.connectors import snowflake as room
 from reconciler.engine.connectors.snowflake_names import one_of
@@ -206,9 +207,8 @@ SCORES = pa.RecordBatch.from_pydict({"key": ["a", "c"], "score": [9.5, 7.0], "mo
         ({"statement_type": "insert"}, [("a", 9.5, 1), ("a", 1.0, None), ("b", 2.0, None), ("c", 7.0, 2)]),
         (UPSERT | {"statement_type": "update"}, [("a", 9.5, None), ("b", 2.0, None)]),
         (UPSERT, [("a", 9.5, None), ("b", 2.0, None), ("c", 7.0, 2)]),
-        ({"statement_type": "createTable"}, [("a", 9.5, 1), ("a", 1.0, None), ("b", 2.0, None), ("c", 7.0, 2)]),
     ],
-    ids=["insert", "update", "insertUpdate", "createTable"],
+    ids=["insert", "update", "insertUpdate"],
 )
 def test_a_statement_does_to_the_table_what_it_is_called(
     server: Snowflake,
@@ -226,6 +226,22 @@ def test_a_statement_does_to_the_table_what_it_is_called(
     assert_nothing_is_left(server)
 
 
+@TARGETS
+def test_a_table_is_kept_or_created_or_in_the_way(server: Snowflake, statement: str, if_not_exists: bool, is_there: bool, outcome: Any) -> None:
+    name = f"target_{next(NUMBERS)}"
+    if is_there:
+        server.run(f'CREATE TABLE "{name}" ("key" VARCHAR)', f"INSERT INTO \"{name}\" VALUES ('a')")
+    given = {"statement_type": statement, "create_table_if_not_exists": if_not_exists}
+    if isinstance(outcome, str):
+        with pytest.raises(ScoringError, match=outcome) as caught:
+            staged(server, name, None, SCORES.select(["key"]).slice(0, 1), **given)
+        assert name in caught.value.detail and (name in tables(server)) == is_there
+    else:
+        room.settle(staged(server, name, None, SCORES.select(["key"]).slice(0, 1), **given), 1)
+        assert server.run(f'SELECT COUNT(*) FROM "{name}"') == [(outcome,)]
+    assert_nothing_is_left(server)
+
+
 def test_files_may_lie_anywhere_on_the_disk_until_they_are_sent(server: Snowflake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "100% größer (new)"
     folder.mkdir()
@@ -234,6 +250,21 @@ def test_files_may_lie_anywhere_on_the_disk_until_they_are_sent(server: Snowflak
     room.settle(staged(server, name, None, SCORES, statement_type="insert", create_table_if_not_exists=True), 2)
     assert server.run(f'SELECT COUNT(*) FROM "{name}"') == [(2,)]
     assert list(folder.iterdir()) == []
+
+
+def test_files_that_a_killed_process_has_left_on_the_disk_are_removed(server: Snowflake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    where = place(server, True, table="left", statement_type="insert", create_table_if_not_exists=True)
+    with room.open_output(where, SCORES.schema) as output:
+        output.write(SCORES)
+        assert list(tmp_path.rglob("*.parquet"))
+        with room.open_output(where, SCORES.schema):  # it is scored again
+            assert list(tmp_path.iterdir()) == []
+    with room.open_output(where, SCORES.schema) as output:
+        output.write(SCORES)
+        assert list(tmp_path.rglob("*.parquet"))
+        room.discard(where)  # it is deleted
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_no_rows_create_the_table_all_the_same(server: Snowflake) -> None:
@@ -542,7 +573,7 @@ def test_unloaded_rows_that_are_gone_end_the_job(server: Snowflake, rows: str) -
 def test_a_target_that_is_not_there_is_named(server: Snowflake) -> None:
     with pytest.raises(ScoringError, match="The table does not exist") as caught:
         staged(server, "no_such_target", None, SCORES, statement_type="insert")
-    assert "DB1.PUBLIC.no_such_target" in caught.value.detail and "createTableIfNotExists" in caught.value.detail
+    assert "DB1.PUBLIC.no_such_target" in caught.value.detail and "create_table_if_not_exists" in caught.value.detail
 
 
 @pytest.mark.parametrize(
@@ -586,6 +617,18 @@ def test_a_job_that_waits_for_snowflake_can_be_aborted(server: Snowflake, long: 
         job = ScoringJob(regression, intake, tmp_path / "out.csv", Options(), tmp_path / "rejects.csv")
         with pytest.raises(Cancelled):
             score(job, report=lambda progress: None, is_cancelled=wire.is_cut.is_set)
+
+
+def test_a_job_that_is_aborted_while_it_is_unloaded_leaves_no_file(server: Snowflake, rows: str) -> None:
+    def is_unloaded() -> bool:
+        line.is_down = bool(files(server))
+        return line.is_down
+
+    with Line(server.port, is_enough=is_unloaded) as line:
+        intake = place(server, table=rows, url=server.url_at(line.port), external_stage="lake")
+        with pytest.raises(Cancelled):
+            room.open_intake(replace(intake, is_halted=lambda: bool(files(server))), Dialect(), lambda: False)
+    assert_nothing_is_left(server)
 
 
 def test_an_answer_to_the_commit_that_never_comes_moves_no_row_twice(server: Snowflake) -> None:

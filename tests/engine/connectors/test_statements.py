@@ -5,6 +5,7 @@ from typing import Any, get_args
 
 import pyarrow as pa
 import pytest
+from targets import TARGETS
 
 from reconciler.engine.connectors import statements
 from reconciler.engine.connectors.statements import Flavor, Kind, Move, Name
@@ -22,6 +23,7 @@ BRACKETS = Flavor(
     quotes=("[", "]"),
     create="IF OBJECT_ID(N'{text}', N'U') IS NULL CREATE TABLE {table} ({columns})",
     lock="LOCK {staging}",
+    rows="COUNT_BIG(*)",
 )
 
 
@@ -106,12 +108,27 @@ def test_a_table_is_created_if_there_is_none(flavor: Flavor, said: str) -> None:
     assert statements.creation(flavor, Name("o't", "a"), {'x "y': pa.float64(), "k": pa.string()}) == said
 
 
+def test_rows_are_counted_where_there_may_be_more_than_an_int_holds() -> None:
+    assert statements.count(PLAIN, Name("t")) == 'SELECT COUNT(*) FROM "t"'
+    assert statements.count(BRACKETS, Name("t")) == "SELECT COUNT_BIG(*) FROM [t]"
+
+
 def test_a_table_is_removed_if_there_is_one() -> None:
     assert statements.removal(PLAIN, Name("r", "a")) == 'DROP TABLE IF EXISTS "a"."r"'
 
 
 def test_the_staging_table_lies_beside_the_target_and_is_named_after_the_job() -> None:
     assert statements.staging_name(Name("t", "a", "c"), "6166") == Name("reconciler_6166", "a", "c")
+
+
+@TARGETS
+def test_a_statement_wants_a_table_or_none(statement: Statement, if_not_exists: bool, is_there: bool, outcome: Any) -> None:
+    given = JdbcOutput(type="jdbc", data_store_id="d", table="t", statement_type=statement, create_table_if_not_exists=if_not_exists)
+    if isinstance(outcome, str):
+        with pytest.raises(ScoringError, match=outcome):
+            statements.check_target(given, "Plain", Name("t"), is_there)
+    else:
+        statements.check_target(given, "Plain", Name("t"), is_there)
 
 
 EMPTY = 'DELETE FROM "a"."r"'

@@ -19,7 +19,9 @@ import pyarrow.parquet as pq
 import pytest
 from servers.line import Line
 from servers.process import free_port
+from servers.stranger import Answer, stranger
 from servers.synapse import Synapse, store
+from targets import TARGETS
 
 from reconciler.engine.connectors import synapse as room
 from reconciler.engine.connectors.external_source import Folder
@@ -163,6 +165,20 @@ def test_an_empty_table_is_an_empty_output(bench: Bench, run: Run, tmp_path: Pat
     assert bench.left() == []
 
 
+def test_unloaded_rows_that_are_not_found_end_the_job(unloaded: Bench) -> None:
+    """The storage credential leads to another place that has the account's name."""
+    table = unloaded.table("[a] float, [b] float", "1, 2", "3, 4")
+    nothing = Answer(200, {"Content-Type": "application/xml"}, b"<EnumerationResults><Blobs/><NextMarker/></EnumerationResults>")
+    with stranger(lambda asked: nothing) as server:
+        account = unloaded.server.azurite
+        elsewhere = f"AccountName={account.account};AccountKey={account.key};BlobEndpoint={server.url}/{account.account}"
+        intake = unloaded.intake(table=table, storage={"credentialType": "azure", "azureConnectionString": elsewhere})
+        text = said(lambda: room.open_intake(intake, Dialect(), lambda: False))
+    assert "Unloaded rows are missing" in text and "unloaded 2 rows" in text and server.url in text
+    room.discard(unloaded.intake(table=table))
+    assert unloaded.left() == []
+
+
 TYPES = (
     "[bigint] bigint, [tiny] tinyint, [float] float, [real] real, [money] money, [dec] decimal(20, 3), [bit] bit, [date] date, [dt] datetime2, "
     "[dto] datetimeoffset, [time] time, [guid] uniqueidentifier, [xml] xml, [bin] varbinary(10), [text] nvarchar(max)"
@@ -240,11 +256,20 @@ def test_a_table_is_created_with_the_types_of_the_intake(bench: Bench, run: Run)
     assert bench.left() == []
 
 
-def test_create_table_wants_a_table_that_is_not_there(direct: Bench, run: Run, csv: Callable[[str], Path]) -> None:
-    output = direct.output(f"made{direct.number}", statementType="create_table")
-    run(csv("a,b\n1,2\n"), output)
-    assert len(direct.rows(output.settings.table)) == 1
-    assert "The table exists" in said(lambda: run(csv("a,b\n1,2\n"), output))
+@TARGETS
+def test_a_table_is_kept_or_created_or_in_the_way(
+    direct: Bench, run: Run, csv: Callable[[str], Path], statement: str, if_not_exists: bool, is_there: bool, outcome: Any
+) -> None:
+    table = direct.table("[y_PREDICTION] float", "0.5") if is_there else f"made{direct.number}"
+    output = direct.output(table, statementType=statement, createTableIfNotExists=if_not_exists)
+    if isinstance(outcome, str):
+        told = said(lambda: run(csv("a,b\n1,2\n"), output))
+        assert outcome in told and table in told
+        assert bool(direct.server.run("SELECT name FROM sys.tables WHERE name = '" + table + "'")) == is_there
+    else:
+        run(csv("a,b\n1,2\n"), output)
+        assert len(direct.rows(table)) == outcome
+    assert direct.left() == []
 
 
 KEYS = {"whereColumns": ["k", "l"], "updateColumns": ["y_PREDICTION"]}
@@ -591,4 +616,13 @@ def test_a_killed_job_leaves_no_duplicate_row(
         rows.write_text("these,rows,are\nnot,read,again\n")
     assert score(job, report=lambda progress: None, is_cancelled=lambda: False).scored == 2
     assert [row[0] for row in unloaded.rows(table)] == [0, 1, 2]
+    assert unloaded.left() == []
+
+
+def test_what_a_killed_job_was_unloaded_to_is_discarded(unloaded: Bench, regression: Path, tmp_path: Path) -> None:
+    """Killed before the external table, which is there for its schema only, is dropped."""
+    intake = unloaded.intake(table=unloaded.table("[a] float, [b] float", "1, 2"))
+    killed(ScoringJob(regression, intake, tmp_path / "out.csv", Options(), tmp_path / "rejects.csv"), "IF OBJECT_ID(N'[reconciler_", 2)
+    assert len(unloaded.left()) == 2  # and a file
+    room.discard(intake)
     assert unloaded.left() == []
