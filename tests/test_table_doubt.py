@@ -24,7 +24,6 @@ from reconciler.state.lifecycle import Status
 from reconciler.state.record import Run
 from reconciler.state.snapshot import open_snapshot
 
-pytestmark = pytest.mark.xdist_group("systems")
 STATE = Path("state/reconciler.db")
 LOCK = 31
 SPEC = {

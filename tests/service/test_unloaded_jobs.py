@@ -18,7 +18,6 @@ from reconciler.fingerprint import short_id
 from reconciler.service.registry import LocalDeployment, Registry
 from reconciler.service.service import Service
 
-pytestmark = pytest.mark.xdist_group("systems")
 NUMBERS = count()
 MODEL = Path(__file__).parents[2] / "specs" / "models" / "diabetes"
 with open(MODEL.parents[1] / "data/diabetes/2026-09.csv") as _file:

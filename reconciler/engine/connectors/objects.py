@@ -25,7 +25,7 @@ from reconciler.engine.parquet import MAGIC, ParquetIntake, is_parquet
 from reconciler.engine.place import Place
 from reconciler.engine.sink import Output, Sink
 from reconciler.engine.spill import remove_spills
-from reconciler.errors import Absent, Cancelled, ScoringError
+from reconciler.errors import Absent, ScoringError
 from reconciler.fingerprint import value_digest
 from reconciler.settings import OUTPUTS
 
