@@ -36,6 +36,7 @@ _PART_BYTES = 256 << 20  # of a file: BigQuery reads several at once
 # Why a job fails that may do better the next time.
 _PASSING = ("backendError", "internalError", "jobBackendError", "jobInternalError", "rateLimitExceeded", "jobRateLimitExceeded")
 _TRIES = 3
+_STOPPING_S = 60.0
 
 open_intake = bigquery_rows.open_intake
 
@@ -85,12 +86,12 @@ def discard(place: Place) -> None:
 
 
 def _stop(table: Table, step: str) -> None:
-    """Raises ScoringError, at the latest for the attempt that there has never been."""
-    location = table.location()
+    """Raises ScoringError, at the latest for the attempt that there has never been, or when a job goes on all the same."""
+    location, end = table.location(), time.monotonic() + _STOPPING_S
     for attempt in itertools.count(1):
         with answers(table.name):
             job = table.client.cancel_job(table.job_id(step, attempt), location=location, **JOB)
-        wait(job, table.name)
+        wait(job, table.name, lambda: time.monotonic() > end)
 
 
 def _answer(table: Table, probe: str) -> list[Sequence[Any]]:
