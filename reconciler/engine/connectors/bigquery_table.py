@@ -13,6 +13,8 @@ from reconciler.engine.connectors.bigquery_files import Files
 from reconciler.engine.place import Place
 from reconciler.errors import ScoringError
 
+OWN_ROWS = ("TABLE", "SNAPSHOT", "CLONE")  # the kinds of tables that have any
+
 
 class Table:
     """`name` is how a message calls it, and `id` how SQL does. Raises ScoringError."""
@@ -63,6 +65,11 @@ class Table:
         if complaint := complaint_of(job):
             raise ScoringError("BigQuery cannot run the query", f"{self.name}: {complaint}.")
         return job
+
+
+def is_at_rest(found: bigquery.Table) -> bool:
+    """Whether all of its rows are its own, and none is still on its way in."""
+    return found.table_type in OWN_ROWS and found.streaming_buffer is None
 
 
 def complaint_of(job: Any) -> str:

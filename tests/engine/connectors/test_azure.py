@@ -38,8 +38,8 @@ def signed(server: Azurite, signature: str) -> dict[str, str]:
     return connected(f"BlobEndpoint={server.url};SharedAccessSignature={signature}")
 
 
-def write(cloud: Cloud, credential: Mapping[str, Any]) -> None:
-    place = cloud.output("out.csv", credential)
+def write(cloud: Cloud, credential: Mapping[str, Any], **settings: Any) -> None:
+    place = cloud.output("out.csv", credential, **settings)
     sink = connector(place).open_sink(place)
     try:
         sink.write(ROWS)
@@ -141,6 +141,14 @@ def test_a_url_without_a_blob_is_refused(cloud: Cloud, url: str) -> None:
     with pytest.raises(ScoringError) as caught:
         look(cloud.intake("", url=url))
     assert caught.value.summary == "The url names no blob"
+
+
+@pytest.mark.parametrize("key", ["a//in.csv", "/in.csv", "a/../in.csv", "./in.csv", "a%2F%2Fin.csv"])
+def test_a_key_that_the_library_would_change_is_refused(cloud: Cloud, key: str) -> None:
+    for ask in (lambda: look(cloud.intake("", url=f"{cloud.root}{key}")), lambda: write(cloud, cloud.credential, url=f"{cloud.root}{key}")):
+        with pytest.raises(ScoringError) as caught:
+            ask()
+        assert caught.value.summary == "The key cannot be used"
 
 
 def test_all_of_a_container_is_a_folder(cloud: Cloud, azurite: Azurite) -> None:
