@@ -11,7 +11,7 @@ import obstore
 from obstore.exceptions import BaseError
 
 from reconciler.engine.connectors.store import PART, Object, System, Trouble
-from reconciler.errors import ScoringError
+from reconciler.errors import Absent, ScoringError, Unreachable
 
 # An endpoint that is not there is given up in half a minute at the most. A read ends when nothing has come for so long, a part of an upload
 # when it has taken so long as a whole.
@@ -29,7 +29,7 @@ _PARTS_AT_ONCE = 2
 
 
 _REFUSED = "The credential is refused"
-_NO_OBJECT = Trouble("The object does not exist", "Correct the url.", is_absent=True)
+_NO_OBJECT = Trouble("The object does not exist", "Correct the url.", Absent)
 _TROUBLES: Mapping[str, Trouble] = {
     "NoSuchKey": _NO_OBJECT,
     "BlobNotFound": _NO_OBJECT,
@@ -155,13 +155,13 @@ class Bucket:
         code, system = _code(said), self._system
         if code in _NO_BUCKET:
             advice = f"{system.name} at {self._endpoint} has no such {system.bucket}. Correct the url."
-            return Trouble(f"The {system.bucket} does not exist", advice, is_absent=True)
+            return Trouble(f"The {system.bucket} does not exist", advice, Absent)
         if (code in _DENIED or code == "403") and not self._is_known:
             return Trouble("Access is denied", f"The {system.bucket} is not public, and no credential is named. Name one.")
         if code in _DENIED or code == "403":
             return Trouble("Access is denied", f"The credential needs the permission to {action} it: {system.permissions[action]}.")
         if code == "404":
-            return Trouble("The object does not exist", f"There is no such object or no such {system.bucket}. Correct the url.", is_absent=True)
+            return Trouble("The object does not exist", f"There is no such object or no such {system.bucket}. Correct the url.", Absent)
         if code in _TROUBLES:
             return _TROUBLES[code]
         if code:
@@ -169,7 +169,7 @@ class Bucket:
         if _NO_ANSWER not in said:
             return Trouble(f"{system.name} is not understood", f"{self._endpoint} answers in a way of its own. Check that it is the endpoint.")
         how = next((ours for theirs, ours in _NETWORK.items() if theirs in said), "the connection failed")
-        return Trouble(f"{system.name} cannot be reached", f"{self._endpoint}: {how}. Check the network and the endpoint.")
+        return Trouble(f"{system.name} cannot be reached", f"{self._endpoint}: {how}. Check the network and the endpoint.", Unreachable)
 
 
 class ObjectSink:
