@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import obstore
@@ -82,12 +82,20 @@ class Bucket:
 
         `endpoint` is where it is, without secrets; it may be an http one only because the user wrote one. `is_known`: with a credential.
         """
+        self._make = make
         self._root = root
         self._endpoint = endpoint
         self._system = system
         self._is_known = is_known
-        self._reading = self._made(make, {"timeout": _NEVER, "read_timeout": _SILENCE})
-        self._writing = self._made(make, {"timeout": _PART_TIME})
+
+    # Each takes 10 ms to be made, and whoever only looks or reads needs but one.
+    @cached_property
+    def _reading(self) -> Any:
+        return self._made({"timeout": _NEVER, "read_timeout": _SILENCE})
+
+    @cached_property
+    def _writing(self) -> Any:
+        return self._made({"timeout": _PART_TIME})
 
     def url(self, key: str) -> str:
         return f"{self._root}{key.removeprefix('/')}"
@@ -131,10 +139,10 @@ class Bucket:
             with self.asked("remove", keys[0]), suppress(FileNotFoundError):
                 obstore.delete(self._writing, list(keys))
 
-    def _made(self, make: Callable[..., Any], options: Mapping[str, Any]) -> Any:
+    def _made(self, options: Mapping[str, Any]) -> Any:
         client = {"allow_http": self._endpoint.startswith("http://"), "connect_timeout": _CONNECT, **options}
         with self.asked("read", "/"):
-            return make(client_options=client, retry_config=_RETRIES)
+            return self._make(client_options=client, retry_config=_RETRIES)
 
     @contextmanager
     def asked(self, action: str, key: str) -> Iterator[None]:
