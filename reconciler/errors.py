@@ -19,6 +19,7 @@ ReconcilerError                 1
 │   ├── JobEnded                1    the job ended, and not well
 │   ├── Lost                    1    another system does not answer, or not any longer
 │   ├── Absent                  1    another system answers, and has nothing there
+│   ├── Unreachable             1    an object store does not answer
 │   └── Cancelled               1    the job was aborted while it ran
 ├── DeliveryError               1    the output cannot be put in its place
 ├── Detached                    1    a job goes on, and nobody waits for it any longer
@@ -142,6 +143,10 @@ class Lost(ScoringError):
 
 class Absent(ScoringError):
     """Another system says that there is nothing where something was looked for."""
+
+
+class Unreachable(ScoringError):
+    """An object store does not answer, whatever it is asked."""
 
 
 class Cancelled(ScoringError):

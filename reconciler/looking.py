@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 from reconciler.diagnostic import Diagnostic
 from reconciler.engine.connectors.rooms import ROOMS, is_installed
 from reconciler.engine.look import look
 from reconciler.engine.packages import install
 from reconciler.engine.place import Place, intake_place, output_place
-from reconciler.errors import Absent, ScoringError
+from reconciler.errors import Absent, ScoringError, Unreachable
 from reconciler.fingerprint import canonical_json, value_digest
 from reconciler.plan.remote import Look
 from reconciler.templates import Times, filled, filled_query
@@ -33,6 +34,7 @@ def look_at(places: Iterable[str], vault: Vault, patience_s: float = _PATIENCE_S
     todo: SimpleQueue[str] = SimpleQueue()
     done: SimpleQueue[tuple[str, Look]] = SimpleQueue()
     wanted = set(places)
+    lost: dict[str, Look] = {}  # stores that do not answer: nobody waits for each of thousands of outputs
     for place in sorted(wanted):
         todo.put(place)
 
@@ -42,7 +44,11 @@ def look_at(places: Iterable[str], vault: Vault, patience_s: float = _PATIENCE_S
                 place = todo.get_nowait()
             except Empty:
                 return
-            done.put((place, _look(place, vault)))
+            store = _store(place)
+            seen = lost.get(store) or _look(place, vault)
+            if store and seen.is_unreachable:
+                lost[store] = seen
+            done.put((place, seen))
 
     # Daemons: a system that never answers must not keep the program from ending.
     for _ in range(min(_AT_ONCE, len(wanted))):
@@ -79,11 +85,17 @@ def _look(place: str, vault: Vault) -> Look:
     except Absent as error:
         return Look(problem=Diagnostic(error.summary, error.detail), is_absent=True)
     except ScoringError as error:
-        return Look(problem=Diagnostic(error.summary, error.detail))
+        return Look(problem=Diagnostic(error.summary, error.detail), is_unreachable=isinstance(error, Unreachable))
     except Exception as error:  # a library's own: its words may hold what it was given
         detail = f"Looking at {_name(told)} failed with {type(error).__name__}."
         return Look(problem=Diagnostic("The intake cannot be looked at", detail))
     return Look() if facts is None else Look(value_digest(facts), _few(facts))
+
+
+def _store(place: str) -> str:
+    """Of an output, what else is out of reach when it is; empty for an intake, whose every problem is told."""
+    output = json.loads(place).get("output")
+    return "" if output is None else f"{output['type']} {output.get('endpointUrl', '')} {urlsplit(output['url']).netloc}"
 
 
 def _filled(told: Mapping[str, Any], vault: Vault) -> Place:

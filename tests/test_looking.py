@@ -1,5 +1,6 @@
 """What the places of intakes hold: looked at all at once, for a bounded time, and never with the end of the program."""
 
+import contextlib
 import http.server
 import socket
 import threading
@@ -70,14 +71,23 @@ def test_every_room_can_be_looked_at() -> None:
     assert LOOKED_AT > KEPT
 
 
-def test_output_that_cannot_be_seen_is_not_said_to_be_absent(store: Store, vault: Vault) -> None:
+def test_store_that_is_out_of_reach_is_not_asked_for_every_output(vault: Vault) -> None:
+    asked: set[bytes] = set()
+
+    def hang_up() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                with server.accept()[0] as caller:
+                    asked.add(caller.recv(1024).split(b" ")[1])
+
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        port = server.getsockname()[1]
-    settings = {"type": "s3", "url": "s3://b/gone.csv", "endpointUrl": f"http://127.0.0.1:{port}", "credentialId": "lake"}
-    unreachable, unknown = written_to(settings), written_to({**settings, "credentialId": "sea"})
-    assert unreachable is not None and unknown is not None
-    found = look_at([unreachable, unknown], vault)
-    assert [(look.digest, look.is_absent, look.problem is None) for look in found.values()] == [(None, False, False)] * 2
+        threading.Thread(target=hang_up, daemon=True).start()
+        settings = {"type": "s3", "endpointUrl": f"http://127.0.0.1:{server.getsockname()[1]}", "credentialId": "lake"}
+        places = [written_to({**settings, "url": f"s3://b/{number}.csv"}) for number in range(100)]
+        found = look_at([place for place in places if place is not None], vault)
+        server.shutdown(socket.SHUT_RDWR)
+    assert {(look.digest, look.is_absent, look.is_unreachable) for look in found.values()} == {(None, False, True)}
+    assert (len(found), 0 < len(asked) <= 8) == (100, True)
 
 
 def test_eight_places_are_looked_at_together_and_each_once(store: Store, vault: Vault) -> None:

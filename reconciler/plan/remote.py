@@ -38,13 +38,15 @@ Answers = Mapping[Question, str | None]  # a digest; None: there is no such thin
 class Look(NamedTuple):
     """What was found at a place: a problem, or the digest of its content and the facts behind it, as far as they are few.
 
-    All None: whether its rows have changed cannot be told. `is_absent`: the problem is that there is nothing.
+    All None: whether its rows have changed cannot be told. `is_absent`: the problem is that there is nothing; `is_unreachable`: that
+    the system does not answer.
     """
 
     digest: str | None = None
     facts: Mapping[str, Any] | None = None
     problem: Diagnostic | None = None
     is_absent: bool = False
+    is_unreachable: bool = False
 
 
 Looks = Mapping[str, Look]  # by place

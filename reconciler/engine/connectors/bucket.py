@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import obstore
@@ -12,7 +12,7 @@ from obstore.exceptions import BaseError
 
 from reconciler.engine.connectors.store import PART, Object, System, Trouble
 from reconciler.engine.sink import Sink
-from reconciler.errors import ScoringError
+from reconciler.errors import Absent, ScoringError, Unreachable
 
 # An endpoint that is not there is given up in half a minute at the most. A read ends when nothing has come for so long, a part of an upload
 # when it has taken so long as a whole.
@@ -30,7 +30,7 @@ _PARTS_AT_ONCE = 2
 
 
 _REFUSED = "The credential is refused"
-_NO_OBJECT = Trouble("The object does not exist", "Correct the url.", is_absent=True)
+_NO_OBJECT = Trouble("The object does not exist", "Correct the url.", Absent)
 _TROUBLES: Mapping[str, Trouble] = {
     "NoSuchKey": _NO_OBJECT,
     "BlobNotFound": _NO_OBJECT,
@@ -83,12 +83,20 @@ class Bucket:
 
         `endpoint` is where it is, without secrets; it may be an http one only because the user wrote one. `is_known`: with a credential.
         """
+        self._make = make
         self._root = root
         self._endpoint = endpoint
         self._system = system
         self._is_known = is_known
-        self._reading = self._made(make, {"timeout": _NEVER, "read_timeout": _SILENCE})
-        self._writing = self._made(make, {"timeout": _PART_TIME})
+
+    # Each takes 10 ms to be made, and whoever only looks or reads needs but one.
+    @cached_property
+    def _reading(self) -> Any:
+        return self._made({"timeout": _NEVER, "read_timeout": _SILENCE})
+
+    @cached_property
+    def _writing(self) -> Any:
+        return self._made({"timeout": _PART_TIME})
 
     def url(self, key: str) -> str:
         return f"{self._root}{key.removeprefix('/')}"
@@ -132,10 +140,10 @@ class Bucket:
             with self.asked("remove", keys[0]), suppress(FileNotFoundError):
                 obstore.delete(self._writing, list(keys))
 
-    def _made(self, make: Callable[..., Any], options: Mapping[str, Any]) -> Any:
+    def _made(self, options: Mapping[str, Any]) -> Any:
         client = {"allow_http": self._endpoint.startswith("http://"), "connect_timeout": _CONNECT, **options}
         with self.asked("read", "/"):
-            return make(client_options=client, retry_config=_RETRIES)
+            return self._make(client_options=client, retry_config=_RETRIES)
 
     @contextmanager
     def asked(self, action: str, key: str) -> Iterator[None]:
@@ -158,13 +166,13 @@ class Bucket:
             return Trouble(_REFUSED, "No token is given for its clientSecret. Correct clientId, clientSecret and azureTenantId.")
         if code in _NO_BUCKET:
             advice = f"{system.name} at {self._endpoint} has no such {system.bucket}. Correct the url."
-            return Trouble(f"The {system.bucket} does not exist", advice, is_absent=True)
+            return Trouble(f"The {system.bucket} does not exist", advice, Absent)
         if (code in _DENIED or code == "403") and not self._is_known:
             return Trouble("Access is denied", f"The {system.bucket} is not public, and no credential is named. Name one.")
         if code in _DENIED or code == "403":
             return Trouble("Access is denied", f"The credential needs the permission to {action} it: {system.permissions[action]}.")
         if code == "404":
-            return Trouble("The object does not exist", f"There is no such object or no such {system.bucket}. Correct the url.", is_absent=True)
+            return Trouble("The object does not exist", f"There is no such object or no such {system.bucket}. Correct the url.", Absent)
         if code in _TROUBLES:
             return _TROUBLES[code]
         if code:
@@ -172,7 +180,7 @@ class Bucket:
         if _NO_ANSWER not in said:
             return Trouble(f"{system.name} is not understood", f"{self._endpoint} answers in a way of its own. Check that it is the endpoint.")
         how = next((ours for theirs, ours in _NETWORK.items() if theirs in said), "the connection failed")
-        return Trouble(f"{system.name} cannot be reached", f"{self._endpoint}: {how}. Check the network and the endpoint.")
+        return Trouble(f"{system.name} cannot be reached", f"{self._endpoint}: {how}. Check the network and the endpoint.", Unreachable)
 
 
 class ObjectSink:

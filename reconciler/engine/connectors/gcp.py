@@ -23,7 +23,7 @@ from google.oauth2.service_account import Credentials
 from reconciler.engine.connectors.objects import Objects
 from reconciler.engine.connectors.store import PART, Located, Object, System, Trouble
 from reconciler.engine.place import Place
-from reconciler.errors import ScoringError
+from reconciler.errors import Absent, ScoringError, Unreachable
 
 _SYSTEM = System(
     "Google Cloud Storage",
@@ -181,17 +181,17 @@ class GoogleBucket:
             return Trouble("The credential is refused", detail)
         if isinstance(status, int):
             return Trouble(f"{_SYSTEM.name} refuses", f"It answered {status} when it was asked to {action} this.")
-        return Trouble(f"{_SYSTEM.name} cannot be reached", f"{self._endpoint}: {_how(cause)}. Check the network and the endpoint.")
+        return Trouble(f"{_SYSTEM.name} cannot be reached", f"{self._endpoint}: {_how(cause)}. Check the network and the endpoint.", Unreachable)
 
     def _missing(self) -> Trouble:
         """The same answer says both, so it is asked again for what it is that is not there."""
         try:
             self._look_for_bucket()
         except NotFound:
-            return Trouble("The bucket does not exist", f"{_SYSTEM.name} has no such bucket. Correct the url.", is_absent=True)
+            return Trouble("The bucket does not exist", f"{_SYSTEM.name} has no such bucket. Correct the url.", Absent)
         except _ERRORS:
-            return Trouble("The object does not exist", "There is no such object or no such bucket. Correct the url.", is_absent=True)
-        return Trouble("The object does not exist", "Correct the url.", is_absent=True)
+            return Trouble("The object does not exist", "There is no such object or no such bucket. Correct the url.", Absent)
+        return Trouble("The object does not exist", "Correct the url.", Absent)
 
     def _look_for_bucket(self) -> None:
         next(iter(self._bucket.list_blobs(max_results=1, timeout=_PATIENCE, retry=_RETRY)), None)

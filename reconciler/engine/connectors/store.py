@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from reconciler.engine.sink import Sink
-from reconciler.errors import Absent, ScoringError
+from reconciler.errors import ScoringError
 
 # An upload goes in parts of so many bytes. S3 takes 10,000 of them, so an object has 156 GB at the most.
 PART = 16 << 20
@@ -64,12 +64,9 @@ class System:
 
 
 class Trouble(NamedTuple):
-    """`is_absent`: there is nothing there, as far as the store can be believed."""
-
     summary: str
     advice: str
-    is_absent: bool = False
+    kind: type[ScoringError] = ScoringError
 
     def error(self, where: str) -> ScoringError:
-        kind = Absent if self.is_absent else ScoringError
-        return kind(self.summary, f"{where}: {self.advice}")
+        return self.kind(self.summary, f"{where}: {self.advice}")
