@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from reconciler.engine.background import background_rows
 from reconciler.engine.block import Block, Part, Places, Whole, joined, taken
@@ -153,6 +152,8 @@ def _fault(error: ScoringError) -> Fault:
     return Fault(f"{error.summary}: {error.detail}" if error.detail else error.summary)
 
 
-def _impossible(scores: NDArray[np.float64]) -> Fault:
+def _impossible(scores: Any) -> Fault:
     given = ", ".join(str(score) for score in np.reshape(scores, -1))
+    if scores is not None and np.isfinite(scores).all():  # of a text, there is none
+        return Fault(f"the model gave {given}, which is no probability")
     return Fault(f"the model gave {given}; it may not take the row's missing or infinite values")

@@ -135,6 +135,12 @@ def test_every_target_type_has_its_columns(tmp_path: Path, scored: Scored, targe
     assert set(table.column(output, column)) == {wanted}
 
 
+def test_a_score_that_is_no_probability_fails_its_row(tmp_path: Path, scored: Scored) -> None:
+    code = "def load_model(code_dir): return 1\ndef score(data, model, **kwargs): return data.x\n"
+    output = scored(folder_for(tmp_path, code, "binary"), "x\n0.5\n1.5\n", is_trusted=True, include_prediction_status=True)
+    assert table.column(output, "prediction_status") == ["OK", "line 3: the model gave 1.5, which is no probability"]
+
+
 LABELLED = """
 import pandas as pd
 def load_model(code_dir): return 1

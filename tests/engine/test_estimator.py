@@ -89,6 +89,21 @@ def test_a_regression_pipeline_scores_as_itself(tmp_path: Path, scored: Scored, 
     assert table.numbers(output) == close(model.predict(rows))
 
 
+@pytest.mark.parametrize("parts", [(), (("drop", ["color"]),), (("drop", ["x", "color"]),)])
+def test_a_column_that_the_pipeline_drops_may_hold_anything(tmp_path: Path, scored: Scored, parts: Any) -> None:
+    frame, rows = table.training(), table.unseen()
+    model = make_pipeline(make_column_transformer((SimpleImputer(), ["x", "z"]), *parts), Ridge()).fit(frame, table.target(frame))
+    output = scored(table.folder_for(dumped(tmp_path, model, "model.skops"), "regression"), table.as_csv(rows))
+    assert table.numbers(output) == close(model.predict(rows))
+
+
+def test_a_bare_table_of_which_a_column_is_dropped_is_given_a_bare_table(tmp_path: Path, scored: Scored) -> None:
+    values = np.random.default_rng(1).normal(size=(50, 3))
+    model = make_pipeline(make_column_transformer((SimpleImputer(), [0, 2])), Ridge()).fit(values, values[:, 0])
+    folder = table.folder_for(dumped(tmp_path, model, "model.skops"), "regression", feature_names=["a", "b", "c"])
+    assert table.numbers(scored(folder, "a,b,c\n1,2,3\n")) == close(model.predict([[1, 2, 3]]))
+
+
 @FORMATS
 def test_a_binary_pipeline_scores_as_itself(tmp_path: Path, scored: Scored, name: str) -> None:
     model, rows = fitted(LogisticRegression(), table.yes_or_no), table.unseen()

@@ -158,6 +158,7 @@ def test_a_call_takes_fewer_rows_of_a_larger_model(tmp_path: Path) -> None:
     ("target_type", "text", "sentence"),
     [
         ("binary", lambda: trained().model_to_string(), "its objective is regression, so its scores are no probabilities"),
+        ("binary", lambda: trained("cross_entropy_lambda").model_to_string(), "its objective is cross_entropy_lambda, so its scores are no prob"),
         ("binary", lambda: trained().model_to_string().replace("objective=regression\n", ""), "it has no objective"),
         ("multiclass", lambda: trained("binary").model_to_string(), "its objective is binary"),
         ("multiclass", lambda: trained("multiclass", num_class=4).model_to_string(), "gives 4 scores for a row"),

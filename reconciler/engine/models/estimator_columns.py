@@ -1,4 +1,7 @@
-"""Which columns a fitted scikit-learn estimator reads as text. The rule here: what it learned from them says so; all others are numbers."""
+"""Which columns a fitted scikit-learn estimator reads as text. The rule here: what it learned from them says so; all others are numbers.
+
+One that it drops may hold anything, so that is taken as text too.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -23,9 +26,12 @@ def _places(estimator: Any, columns: Sequence[int]) -> Iterator[int]:
         first = next((step for _, step in estimator.steps if step is not None and step != "passthrough"), None)
         yield from _places(first, columns)
     elif isinstance(estimator, ColumnTransformer):
-        for name, part, _ in estimator.transformers_:
+        parts = [(part, [columns[int(index)] for index in _indices(estimator, name)]) for name, part, _ in estimator.transformers_]
+        for part, given in parts:
             if not isinstance(part, str):
-                yield from _places(part, [columns[int(index)] for index in _indices(estimator, name)])
+                yield from _places(part, given)
+        if hasattr(estimator, "feature_names_in_"):  # of a bare table, every column is a number
+            yield from set(columns).difference(*(given for part, given in parts if part != "drop"))
     elif isinstance(estimator, FeatureUnion):
         for _, part in estimator.transformer_list:
             yield from _places(part, columns)

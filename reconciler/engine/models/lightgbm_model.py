@@ -17,7 +17,7 @@ from reconciler.errors import ModelError, ScoringError
 
 # Objectives whose scores are probabilities. A regression may have any objective with one output.
 _PROBABILITIES = {
-    "Binary": frozenset({"binary", "cross_entropy", "cross_entropy_lambda"}),
+    "Binary": frozenset({"binary", "cross_entropy"}),  # not cross_entropy_lambda, whose scores have no upper bound
     "Multiclass": frozenset({"multiclass", "multiclassova"}),
 }
 # To LightGBM, a category that it was not trained with is a missing one.
