@@ -1,48 +1,117 @@
-"""Which columns a fitted scikit-learn estimator reads as text. The rule here: what it learned from them says so; all others are numbers."""
+"""What the columns of an estimator's frame are made as. The rule here: what each of its parts learned from them says so; all others are numbers.
 
-from collections.abc import Iterator, Sequence
+LightGBM's, XGBoost's and scikit-learn's own parts keep the categories that they were trained with; CatBoost's keep which columns are categories.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.compose import ColumnTransformer
-from sklearn.pipeline import FeatureUnion, Pipeline
+import pandas as pd
 
-# Where an estimator that wraps another keeps the fitted one.
-_WRAPPED = ("best_estimator_", "regressor_", "_preprocessor", "estimator_")
-_TEXT_KINDS = "OUST"
-
-
-def text_columns(estimator: Any, names: Sequence[str]) -> set[str]:
-    """Those of the columns `names`, which are what the estimator is given, in their order."""
-    return {names[place] for place in _places(estimator, list(range(len(names))))}
+from reconciler.engine.metadata import Metadata
+from reconciler.engine.models.estimator_parts import Columns, parts
+from reconciler.engine.models.frame import Categories, Column, Numbers, Texts
+from reconciler.engine.models.labels import unfit
 
 
-def _places(estimator: Any, columns: Sequence[int]) -> Iterator[int]:
-    """The places, among all columns, of those that are text; `columns` are the ones that this estimator is given."""
-    if isinstance(estimator, Pipeline):
-        first = next((step for _, step in estimator.steps if step is not None and step != "passthrough"), None)
-        yield from _places(first, columns)
-    elif isinstance(estimator, ColumnTransformer):
-        for name, part, _ in estimator.transformers_:
-            if not isinstance(part, str):
-                yield from _places(part, [columns[int(index)] for index in _indices(estimator, name)])
-    elif isinstance(estimator, FeatureUnion):
-        for _, part in estimator.transformer_list:
-            yield from _places(part, columns)
-    elif hasattr(estimator, "vocabulary_") or type(estimator).__name__ == "HashingVectorizer":
-        yield from columns
-    elif isinstance(categories := getattr(estimator, "categories_", None), list) and len(categories) == len(columns):
-        yield from (column for column, known in zip(columns, categories, strict=True) if np.asarray(known).dtype.kind in _TEXT_KINDS)
-    elif np.asarray(getattr(estimator, "statistics_", 0)).dtype.kind in _TEXT_KINDS:
-        yield from columns
-    else:
-        for attribute in _WRAPPED:
-            if (inner := getattr(estimator, attribute, None)) is not None and not isinstance(inner, str):
-                yield from _places(inner, columns)
-                return
+def columns_of(metadata: Metadata, estimator: Any, names: Sequence[str]) -> dict[str, Column]:
+    """Of the columns `names`, which are what the estimator is given, in their order; but not of those that are plain numbers. Raises ModelError."""
+    found: dict[str, Column] = {name: Texts() for name, kind in metadata.column_types.items() if kind == "string" and name in names}
+    for part, given in parts(estimator, range(len(names))):
+        for place, column in _learned(metadata, part, given):
+            if place is not None:
+                found[names[place]] = _both(metadata, names[place], found.get(names[place]), column)
+    return found
 
 
-def _indices(estimator: ColumnTransformer, name: str) -> Sequence[int]:
-    """The columns of one part, however they were given: by name, place, mask or a function."""
-    indices: Sequence[int] = estimator._transformer_to_input_indices[name]
-    return indices
+def library(estimator: Any) -> str:
+    """By whose class the estimator learned, of those that are not scikit-learn's: `lightgbm.LGBMModel`; empty for all others."""
+    bases = (f"{base.__module__.partition('.')[0]}.{base.__name__}" for base in type(estimator).__mro__)
+    return next((base for base in bases if base in _LIBRARIES), "")
+
+
+def _both(metadata: Metadata, name: str, one: Column | None, other: Column) -> Column:
+    """What suits both parts that a column is given to."""
+    if not isinstance(one, Categories):
+        return other if one is None or isinstance(other, Categories) or not one.is_text else one
+    if not isinstance(other, Categories):
+        return one
+    if list(one.values) != list(other.values):
+        raise unfit(metadata, f"its parts were trained with different categories of {name}; train them on one frame")
+    return other if other.refuses_new else one
+
+
+def _learned(metadata: Metadata, part: Any, given: Columns) -> Iterator[tuple[int | None, Column]]:
+    """What the part knows of the columns that it is given."""
+    if (learned := _LIBRARIES.get(library(part))) and _is_fitted(part):
+        yield from ((given[place], column) for place, column in learned(metadata, part) if place < len(given))
+    elif hasattr(part, "vocabulary_") or type(part).__name__ == "HashingVectorizer":
+        yield from ((place, Texts()) for place in given)
+    elif isinstance(known := getattr(part, "categories_", None), list) and len(known) == len(given):
+        yield from _of_values(metadata, given, known)
+    elif isinstance(filled := getattr(part, "statistics_", None), np.ndarray) and filled.dtype.kind in "OUST" and len(filled) == len(given):
+        yield from _of_values(metadata, given, filled.reshape(-1, 1))
+
+
+def _is_fitted(part: Any) -> bool:
+    return bool(part.is_fitted() if hasattr(part, "is_fitted") else part.__sklearn_is_fitted__())
+
+
+def _of_values(metadata: Metadata, given: Columns, known: Iterable[Any]) -> Iterator[tuple[int | None, Column]]:
+    for place, values in zip(given, known, strict=True):
+        if column := _of_type(metadata, np.asarray(values)):
+            yield place, column
+
+
+def _of_type(metadata: Metadata, values: Any) -> Column | None:
+    """A column that held these values; None for one of plain numbers."""
+    listed = list(values) if values.dtype.kind in "mM" else values.tolist()
+    if any(isinstance(value, str) for value in listed):
+        has_none = None in listed and not any(isinstance(value, float) and math.isnan(value) for value in listed)
+        return Texts(None if has_none else math.nan)
+    if stranger := next((value for value in listed if not isinstance(value, bool | int | float | None)), None):
+        raise unfit(metadata, f"it was trained with categories such as {stranger!r}, and the engine reads texts, numbers and booleans")
+    return Numbers(object) if values.dtype.kind == "O" else None
+
+
+def _of_lightgbm(metadata: Metadata, part: Any) -> Iterator[tuple[int, Column]]:
+    from reconciler.engine.models.lightgbm_model import categories_of
+
+    booster = part.booster_
+    names = booster.feature_name()
+    for name, values in categories_of(metadata, booster).items():
+        yield names.index(name), _categories(metadata, pd.Index(values))
+
+
+def _of_xgboost(metadata: Metadata, part: Any) -> Iterator[tuple[int, Column]]:
+    from reconciler.engine.models.xgboost_model import categories_of
+
+    booster = part.get_booster()
+    names = booster.feature_names
+    for name, values in categories_of(booster).items():
+        # The library wants them to be of the very type that they had.
+        index = pd.Index(values.to_numpy(zero_copy_only=False))
+        yield names.index(name), _categories(metadata, index, refuses_new=True)
+
+
+def _of_catboost(metadata: Metadata, part: Any) -> Iterator[tuple[int, Column]]:
+    if part.get_text_feature_indices() or part.get_embedding_feature_indices():
+        raise unfit(metadata, "it has text or embedding features, which this engine does not read")
+    # As for models in CatBoost's own format; its frames may not hold a missing category.
+    yield from ((place, Texts("")) for place in part.get_cat_feature_indices())
+
+
+def _categories(metadata: Metadata, values: Any, *, refuses_new: bool = False) -> Categories:
+    try:
+        return Categories(values, refuses_new=refuses_new)
+    except ValueError as error:
+        raise unfit(metadata, str(error)) from error
+
+
+_LIBRARIES: Mapping[str, Callable[[Metadata, Any], Iterator[tuple[int, Column]]]] = {
+    "lightgbm.LGBMModel": _of_lightgbm,
+    "xgboost.XGBModel": _of_xgboost,
+    "catboost.CatBoost": _of_catboost,
+}

@@ -1,16 +1,76 @@
 """Rows as the pandas frame for a model of Python. The rule here: it is what the model's maker would have read from the same file."""
 
 import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
+from reconciler.engine.models.categories import NEW, codes_of, recoded, refuse_new
 
-def typed(rows: pa.RecordBatch) -> pd.DataFrame:
-    """Numbers as float64 and texts as objects; NaN where a value is missing."""
-    return pd.DataFrame({name: _column(rows.column(place)) for place, name in enumerate(rows.schema.names)})
+
+class Column(Protocol):
+    """What a column of the frame is made as."""
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is made of the text as it stands; of numbers otherwise."""
+
+    def made(self, name: str, values: pa.Array) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """`kind` is float64, or object for one in which numbers are Python's own."""
+
+    kind: type = np.float64
+    is_text: bool = False
+
+    def made(self, name: str, values: pa.Array) -> Any:
+        return pd.Series(np.asarray(values.to_numpy(zero_copy_only=False), np.float64)).astype(self.kind)
+
+
+@dataclass(frozen=True)
+class Texts:
+    """`missing` stands where a value is missing."""
+
+    missing: float | str | None = np.nan
+    is_text: bool = True
+
+    def made(self, name: str, values: pa.Array) -> Any:
+        texts = np.asarray(values.to_numpy(zero_copy_only=False), object)
+        texts[np.asarray(values.is_null())] = self.missing
+        return pd.Series(texts, dtype=object)
+
+
+class Categories:
+    """Of pandas' own kind, with the categories that a model was trained with. One that is new is missing, or is refused."""
+
+    is_text = True
+
+    def __init__(self, values: Any, *, refuses_new: bool = False) -> None:
+        self.values = values
+        self.refuses_new = refuses_new
+        self._codes = codes_of(values)
+
+    def made(self, name: str, values: pa.Array) -> Any:
+        codes = recoded(values, self._codes, NEW)
+        if self.refuses_new:
+            refuse_new(name, values, codes)
+        return pd.Series(pd.Categorical.from_codes(np.nan_to_num(codes, nan=NEW).astype(np.intp), self.values))
+
+
+def typed(rows: pa.RecordBatch, columns: Mapping[str, Column] | None = None) -> pd.DataFrame:
+    """Each column as `columns` says; others are numbers or texts, as they come."""
+    made = {}
+    for name, values in zip(rows.schema.names, rows.columns, strict=True):
+        column = (columns or {}).get(name) or (Texts() if pa.types.is_string(values.type) else Numbers())
+        made[name] = column.made(name, values)
+    return pd.DataFrame(made)
 
 
 def inferred(rows: pa.RecordBatch) -> pd.DataFrame:
@@ -18,11 +78,3 @@ def inferred(rows: pa.RecordBatch) -> pd.DataFrame:
     written = io.BytesIO()
     pyarrow.csv.write_csv(rows, written)
     return pd.read_csv(io.BytesIO(written.getvalue()), skip_blank_lines=False, low_memory=False)
-
-
-def _column(values: pa.Array) -> np.ndarray[tuple[int], np.dtype[np.float64 | np.object_]]:
-    if not pa.types.is_string(values.type):
-        return np.asarray(values.to_numpy(zero_copy_only=False), np.float64)
-    texts = np.asarray(values.to_numpy(zero_copy_only=False), object)
-    texts[np.asarray(values.is_null())] = np.nan
-    return texts

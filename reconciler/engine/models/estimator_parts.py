@@ -1,0 +1,86 @@
+"""What a fitted scikit-learn estimator is made of. The rule here: for each part, which of the columns it is given are the intake's own, unchanged."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+# Where an estimator that wraps others keeps the fitted ones: several, or one.
+_SEVERAL = ("estimators_", "calibrated_classifiers_")
+_ONE = ("best_estimator_", "regressor_", "_preprocessor", "estimator_", "estimator")
+
+# For each column of a table, its place in the intake's; None for one that was made on the way.
+Columns = Sequence[int | None]
+
+
+def parts(estimator: Any, columns: Columns) -> Iterator[tuple[Any, Columns]]:
+    """The estimator itself, whatever is in it, and what each of them is given."""
+    yield estimator, columns
+    if isinstance(estimator, Pipeline):
+        for step in _steps(estimator):
+            yield from parts(step, columns)
+            columns = _passed(step, columns)
+    elif isinstance(estimator, ColumnTransformer):
+        for name, part, _ in estimator.transformers_:
+            if not isinstance(part, str):
+                yield from parts(part, _given(estimator, name, columns))
+    elif isinstance(estimator, FeatureUnion):
+        for _, part in estimator.transformer_list:
+            yield from parts(part, columns)
+    else:
+        for inner in wrapped(estimator):
+            yield from parts(inner, columns)
+        if (last := getattr(estimator, "final_estimator_", None)) is not None:
+            yield from parts(last, ())
+
+
+def wrapped(estimator: Any) -> Sequence[Any]:
+    """The fitted estimators that this one gives its own table to."""
+    if isinstance(estimator, Pipeline):
+        return _steps(estimator)[:1]
+    for attribute in _SEVERAL:
+        if isinstance(several := getattr(estimator, attribute, None), list):
+            return several
+    found = (getattr(estimator, attribute, None) for attribute in _ONE)
+    return next(([one] for one in found if one is not None and not isinstance(one, str)), [])
+
+
+def answering(estimator: Any) -> Any:
+    """Whoever answers in its place, where it does no more than hand its table on: it may be alone in a pipeline, or found in a search."""
+    if isinstance(estimator, Pipeline) and len(steps := _steps(estimator)) == 1:
+        return answering(steps[0])
+    return answering(estimator.best_estimator_) if hasattr(estimator, "best_estimator_") else estimator
+
+
+def _steps(pipeline: Pipeline) -> list[Any]:
+    return [step for _, step in pipeline.steps if step is not None and not isinstance(step, str)]
+
+
+def _given(transformer: ColumnTransformer, name: str, columns: Columns) -> Columns:
+    """The columns of one part, however they were given: by name, place, mask or a function."""
+    return [columns[int(index)] for index in transformer._transformer_to_input_indices[name]] if columns else ()
+
+
+def _passed(step: Any, columns: Columns) -> Columns:
+    """What becomes of the columns: None for all that may be changed; none at all where not even their number is known."""
+    if isinstance(step, Pipeline):
+        for each in _steps(step):
+            columns = _passed(each, columns)
+        return columns
+    if isinstance(step, ColumnTransformer):
+        made: list[int | None] = [None] * max((place.stop for place in step.output_indices_.values()), default=0)
+        for name, part, _ in step.transformers_:
+            place = step.output_indices_[name]
+            passed = _given(step, name, columns)
+            passed = passed if part == "passthrough" else _passed(part, passed)
+            if len(passed) == place.stop - place.start:
+                made[place] = passed
+        return made
+    if isinstance(step, FunctionTransformer) and step.func is None:
+        return columns
+    if isinstance(step, SimpleImputer) and not step.add_indicator and len(step.get_feature_names_out()) == len(columns):
+        return columns  # with nothing changed but what is missing
+    return ()
