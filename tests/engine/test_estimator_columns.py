@@ -13,9 +13,8 @@ import pytest
 import skops.io
 import table
 import xgboost
-from sklearn.base import BaseEstimator, clone
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.compose import TransformedTargetRegressor, make_column_selector, make_column_transformer
+from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor, make_column_transformer
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
@@ -25,13 +24,13 @@ from sklearn.ensemble import (
 )
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, Ridge
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler, TargetEncoder
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler, TargetEncoder
 
 from reconciler.engine.metadata import read_metadata
 from reconciler.engine.models.registry import load_model
-from reconciler.errors import ModelError, ScoringError
+from reconciler.errors import ModelError
 
 Scored = Callable[..., bytes]
 # In no alphabet's order; some look like numbers or booleans, and one is not in the data.
@@ -167,3 +166,215 @@ def test_an_estimator_of_categories_scores_as_itself_wherever_it_is(
     (tmp_path / "model.pkl").write_bytes(__import__("cloudpickle").dumps(model))
     output = scored(table.folder_for(tmp_path, "regression"), table.as_csv(rows), is_trusted=True)
     assert table.numbers(output) == pytest.approx(model.predict(framed(rows)).astype(float).tolist(), rel=1e-12)
+
+
+def of_catboost(rows: pd.DataFrame) -> pd.DataFrame:
+    """As the library wants it: texts for categories, none missing."""
+    return rows.assign(**{name: rows[name].astype(object).where(rows[name].notna(), "").astype(str) for name in KINDS}).drop(columns="flag")
+
+
+@pytest.mark.parametrize(
+    ("wrapped", "prefix"),
+    [
+        pytest.param(lambda model: model, "", id="alone"),
+        pytest.param(make_pipeline, "catboostregressor__", id="alone in a pipeline"),
+        pytest.param(lambda model: GridSearchCV(model, {"depth": [3]}, cv=2), "", id="in a search"),
+    ],
+)
+def test_categories_of_catboost_are_texts(tmp_path: Path, scored: Scored, wrapped: Callable[[Any], Any], prefix: str) -> None:
+    quiet = {"iterations": 8, "verbose": 0, "allow_writing_files": False, "thread_count": 1, "random_seed": 1}
+    model = wrapped(catboost.CatBoostRegressor(**quiet))
+    model.fit(of_catboost(TRAIN), target(), **{f"{prefix}cat_features": list(KINDS)})
+    rows = written(table.unseen())
+    output = scored(saved(tmp_path, model, "model.pkl"), table.as_csv(rows), is_trusted=True)
+    assert table.numbers(output) == model.predict(of_catboost(rows)).tolist()
+
+
+def test_an_estimator_without_names_takes_those_of_the_metadata(tmp_path: Path, scored: Scored) -> None:
+    rows = table.unseen()[["x", "z"]]
+    quiet = {"iterations": 8, "verbose": 0, "allow_writing_files": False, "thread_count": 1}
+    for model in (lightgbm.LGBMRegressor(**QUIET, verbosity=-1), xgboost.XGBRegressor(**QUIET), catboost.CatBoostRegressor(**quiet)):
+        model.fit(table.training()[["x", "z"]].to_numpy(), target())
+        output = scored(saved(tmp_path, model, "model.pkl", feature_names=["x", "z"]), table.as_csv(rows), is_trusted=True)
+        assert table.numbers(output) == model.predict(rows.to_numpy()).astype(float).tolist()
+
+
+@pytest.mark.parametrize("library", ["LightGBM", "XGBoost"])
+@pytest.mark.parametrize(("target_type", "objective"), [("regression", "regression"), ("binary", "binary"), ("multiclass", "multiclass")])
+def test_a_pickled_booster_is_the_model_in_its_own_format(tmp_path: Path, scored: Scored, library: str, target_type: str, objective: str) -> None:
+    labels = {"regression": target(), "binary": target() > 0, "multiclass": np.digitize(target(), [-0.5, 1])}[target_type]
+    count = {"num_class": 3} if target_type == "multiclass" else {}
+    rows = rows_for(library)
+    booster: Any
+    if library == "LightGBM":
+        data = lightgbm.Dataset(training_for(library), labels)
+        booster = lightgbm.train({"objective": objective, "verbosity": -1, "num_threads": 1, "min_data_in_leaf": 5, **count}, data, 8)
+        wanted = np.asarray(booster.predict(framed(rows)))
+    else:
+        objective = {"regression": "reg:squarederror", "binary": "binary:logistic", "multiclass": "multi:softprob"}[objective]
+        matrix = xgboost.DMatrix(training_for(library), labels, enable_categorical=True)
+        booster = xgboost.train({"objective": objective, "nthread": 1, **count}, matrix, 8)
+        wanted = booster.predict(xgboost.DMatrix(framed(rows), enable_categorical=True)).astype(float)
+    output = scored(saved(tmp_path, booster, "model.pkl", target_type), table.as_csv(rows), is_trusted=True)
+    named = {"regression": ["t_PREDICTION"], "binary": ["t_yes_PREDICTION"]}.get(target_type, [f"t_{each}_PREDICTION" for each in table.CLASSES])
+    assert np.array([table.numbers(output, name) for name in named]).squeeze().T.tolist() == wanted.tolist()
+    with pytest.raises(ModelError, match="does not fit its metadata"):
+        load_model(read_metadata(table.folder_for(tmp_path, "anomaly"), is_trusted=True))
+
+
+def test_a_new_category_is_refused_where_xgboost_would_take_it_for_another(tmp_path: Path, scored: Scored) -> None:
+    rows = rows_for("XGBoost")
+    model = scaled(clone(TREES["XGBoost"][0])).fit(training_for("XGBoost"), target())
+    folder = saved(tmp_path, model, "model.pkl")
+    good, bad = table.rows_of(
+        scored(folder, table.as_csv(rows.head(2).assign(code=["007", "0007"])), is_trusted=True, include_prediction_status=True)
+    )
+    assert good["prediction_status"] == "OK"
+    assert "code is '0007', which the model was not trained with" in bad["prediction_status"]
+
+
+ENCODERS = {
+    "one hot": OneHotEncoder(handle_unknown="ignore", sparse_output=False),
+    "one hot, the rare ones together": OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=20, sparse_output=False),
+    "ordinal": OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-2),
+    "target": TargetEncoder(cv=KFold(3)),
+}
+
+
+def plain(rows: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """Whole numbers, booleans and texts with gaps, as frames may hold them."""
+    level = rows.level.astype(object).where(rows.level.notna(), np.nan if kind == "objects" else None)
+    objects = rows.assign(level=level, code=rows.code.astype(object), color=rows.color.astype(object))
+    if kind == "objects":
+        return objects
+    if kind == "none":
+        return objects.assign(**{name: objects[name].astype(object).where(objects[name].notna(), None) for name in ("code", "color", "flag")})
+    return rows.assign(level=rows.level.astype("float64"), flag=rows.flag.astype("boolean"))
+
+
+@pytest.mark.parametrize("encoder", ENCODERS.values(), ids=ENCODERS)
+@pytest.mark.parametrize("kind", ["objects", "none", "numbers"])
+def test_encoders_are_given_what_they_were_trained_on(tmp_path: Path, scored: Scored, encoder: Any, kind: str) -> None:
+    encoded = ["level", "code", "color", "flag"]
+    model = make_pipeline(make_column_transformer((encoder, encoded), (SimpleImputer(), ["x", "z"])), RandomForestRegressor(8, random_state=0))
+    model.fit(plain(TRAIN, kind), target())
+    rows = rows_for("LightGBM")
+    output = scored(saved(tmp_path, model, "model.skops"), table.as_csv(rows), is_trusted=True)
+    assert table.numbers(output) == pytest.approx(model.predict(plain(rows, kind)).tolist(), rel=1e-12)
+
+
+def said(library: str, model: Any, rows: pd.DataFrame) -> tuple[Any, Any]:
+    """The library's own contributions, (n, outputs, features + 1), and its own raw scores, (n, outputs)."""
+    if library == "LightGBM":
+        parts, raw = model.predict(framed(rows), pred_contrib=True), model.predict(framed(rows), raw_score=True)
+    elif library == "XGBoost":
+        given = xgboost.DMatrix(framed(rows), enable_categorical=True)
+        parts, raw = (model.get_booster().predict(given, **what) for what in ({"pred_contribs": True}, {"output_margin": True}))
+    else:
+        given = catboost.Pool(of_catboost(rows), cat_features=list(KINDS))
+        parts, raw = model.get_feature_importance(given, type="ShapValues"), model.predict(given, prediction_type="RawFormulaVal")
+    raw = np.asarray(raw, np.float64).reshape(len(rows), -1)
+    return np.asarray(parts, np.float64).reshape(len(rows), raw.shape[1], -1), raw
+
+
+@pytest.mark.parametrize("is_searched", [False, True], ids=["alone", "in a search"])
+@pytest.mark.parametrize("target_type", ["regression", "binary", "multiclass"])
+@pytest.mark.parametrize("library", ["LightGBM", "XGBoost", "CatBoost"])
+def test_contributions_of_categories_are_the_librarys_own_and_add_up(tmp_path: Path, library: str, target_type: str, is_searched: bool) -> None:
+    quiet = {"iterations": 8, "verbose": 0, "allow_writing_files": False, "thread_count": 1}
+    kinds = {**TREES, "CatBoost": (catboost.CatBoostRegressor(**quiet), catboost.CatBoostClassifier(**quiet))}
+    model = clone(kinds[library][target_type != "regression"])
+    train, more = (of_catboost(TRAIN), {"cat_features": list(KINDS)}) if library == "CatBoost" else (training_for(library), {})
+    labels = {"regression": target(), "binary": (target() > 0).astype(int), "multiclass": np.digitize(target(), [-0.5, 1])}[target_type]
+    outer = make_pipeline(GridSearchCV(model, {}, cv=2)) if is_searched else model
+    outer.fit(train, labels, **({f"gridsearchcv__{name}": value for name, value in more.items()} if is_searched else more))
+    inner = outer[0].best_estimator_ if is_searched else outer
+    labelled = {"positiveClassLabel": "1", "negativeClassLabel": "0", "classLabels": ["0", "1", "2"]}
+    loaded: Any = load_model(read_metadata(saved(tmp_path, outer, "model.pkl", target_type, **labelled), is_trusted=True))
+    rows = rows_for("XGBoost") if library == "XGBoost" else rows_for(library)
+    found = loaded.contributions(table.batch(rows, loaded.features)).reshape(len(rows), -1, len(loaded.features) + 1)
+    wanted, raw = said(library, inner, rows)
+    assert np.array_equal(found, wanted)
+    assert found.sum(axis=2) == pytest.approx(raw, abs=1e-5 if library == "XGBoost" else 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("model", "column", "sentence"),
+    [
+        pytest.param(
+            lightgbm.LGBMRegressor(n_estimators=2, verbosity=-1),
+            pd.Categorical(table.training().color, categories=table.COLORS, ordered=True),
+            "so their order cannot be told. Train with unordered pandas categories only",
+            id="ordered",
+        ),
+        pytest.param(
+            make_pipeline(OneHotEncoder(), LinearRegression()),
+            pd.Timestamp(2026, 1, 1) + pd.to_timedelta(table.training().level, "D"),
+            "the engine reads texts, numbers and booleans",
+            id="times",
+        ),
+        pytest.param(
+            make_pipeline(OrdinalEncoder(), LinearRegression()),
+            pd.Series([pd.Timestamp(2026, 1, level) for level in table.training().level], dtype=object),
+            "the engine reads texts, numbers and booleans",
+            id="times as objects",
+        ),
+    ],
+)
+def test_what_cannot_be_made_again_is_refused(tmp_path: Path, model: Any, column: Any, sentence: str) -> None:
+    model.fit(pd.DataFrame({"column": column}), target())
+    with pytest.raises(ModelError) as caught:
+        load_model(read_metadata(saved(tmp_path, model, "model.pkl"), is_trusted=True))
+    assert sentence in caught.value.detail
+
+
+def test_a_category_that_is_none_of_its_columns_is_refused(tmp_path: Path) -> None:
+    """`level` is named as categorical, and `color` a categorical column: the model lists one column's categories, and has one that is categorical."""
+    rows = table.training().assign(color=pd.Categorical(table.training().color))
+    model = lightgbm.LGBMRegressor(n_estimators=2, verbosity=-1).fit(rows, target(), categorical_feature=["level"])
+    with pytest.raises(ModelError, match="The model's categories are ambiguous"):
+        load_model(read_metadata(saved(tmp_path, model, "model.pkl"), is_trusted=True))
+    model.booster_.save_model(tmp_path / "model.txt")
+    with pytest.raises(ModelError, match="The model's categories are ambiguous"):
+        load_model(read_metadata(tmp_path, is_trusted=True))
+
+
+def test_whole_numbers_are_categories_however_long(tmp_path: Path, scored: Scored) -> None:
+    """As floats, these would be one number."""
+    ids = [9007199254740992, 9007199254740993]
+    rows = pd.DataFrame({"id": pd.Categorical(ids * 50), "x": np.arange(100.0)})
+    model = lightgbm.LGBMRegressor(n_estimators=5, min_child_samples=5, verbosity=-1).fit(rows, [0.0, 5.0] * 50)
+    output = scored(saved(tmp_path, model, "model.pkl"), "id,x\n9007199254740992,1\n9007199254740993,1\n90071992547409_92,1\n", is_trusted=True)
+    wanted = model.predict(pd.DataFrame({"id": pd.Categorical([*ids, None], categories=ids), "x": 1.0}))
+    assert table.numbers(output) == wanted.tolist()
+    assert len(set(wanted[:2])) == 2
+
+
+def test_words_for_nothing_are_no_categories_among_numbers(tmp_path: Path, scored: Scored) -> None:
+    rows = pd.DataFrame({"level": pd.Categorical(table.training().level), "x": table.training().x})
+    model = xgboost.XGBRegressor(n_estimators=5, enable_categorical=True, n_jobs=1).fit(rows, target())
+    (tmp_path / "own").mkdir()
+    model.save_model(tmp_path / "own/model.json")
+    wanted = model.predict(pd.DataFrame({"level": pd.Categorical([30, None, None], categories=rows.level.cat.categories), "x": 0.5}))
+    for folder in (saved(tmp_path, model, "model.pkl"), table.folder_for(tmp_path / "own", "regression")):
+        assert table.numbers(scored(folder, "level,x\n 3e1,0.5\nNA,0.5\nnan,0.5\n", is_trusted=True)) == wanted.astype(float).tolist()
+
+
+class Noting(xgboost.XGBRegressor):  # type: ignore[misc]
+    """Notes, for each call, whether another one could be made meanwhile."""
+
+    model: Any
+    could: list[bool]
+
+    def predict(self, *rows: Any, **how: Any) -> Any:
+        Noting.could.append(not Noting.model.turn.locked())
+        return super().predict(*rows, **how)
+
+
+@pytest.mark.parametrize("wrapped", [lambda model: model, make_pipeline, lambda model: TransformedTargetRegressor(make_pipeline(model))])
+def test_a_linear_model_of_xgboost_is_called_by_one_thread_at_a_time(tmp_path: Path, wrapped: Callable[[Any], Any]) -> None:
+    rows = table.training()[["x", "z"]]
+    estimator = wrapped(Noting(booster="gblinear", n_estimators=3, n_jobs=1)).fit(rows, target())
+    Noting.model, Noting.could = load_model(read_metadata(saved(tmp_path, estimator, "model.pkl"), is_trusted=True)), []
+    assert Noting.model.predict(table.batch(rows, Noting.model.features)).tolist() == estimator.predict(rows).astype(float).tolist()
+    assert Noting.could == [False, True]  # the second is our own

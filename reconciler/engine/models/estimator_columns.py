@@ -12,13 +12,13 @@ import pandas as pd
 
 from reconciler.engine.metadata import Metadata
 from reconciler.engine.models.estimator_parts import Columns, parts
-from reconciler.engine.models.frame import Categories, Column, Numbers, Texts
+from reconciler.engine.models.frame import Categories, Column, Objects
 from reconciler.engine.models.labels import unfit
 
 
 def columns_of(metadata: Metadata, estimator: Any, names: Sequence[str]) -> dict[str, Column]:
     """Of the columns `names`, which are what the estimator is given, in their order; but not of those that are plain numbers. Raises ModelError."""
-    found: dict[str, Column] = {name: Texts() for name, kind in metadata.column_types.items() if kind == "string" and name in names}
+    found: dict[str, Column] = {name: Objects() for name, kind in metadata.column_types.items() if kind == "string" and name in names}
     for part, given in parts(estimator, range(len(names))):
         for place, column in _learned(metadata, part, given):
             if place is not None:
@@ -48,7 +48,7 @@ def _learned(metadata: Metadata, part: Any, given: Columns) -> Iterator[tuple[in
     if (learned := _LIBRARIES.get(library(part))) and _is_fitted(part):
         yield from ((given[place], column) for place, column in learned(metadata, part) if place < len(given))
     elif hasattr(part, "vocabulary_") or type(part).__name__ == "HashingVectorizer":
-        yield from ((place, Texts()) for place in given)
+        yield from ((place, Objects()) for place in given)
     elif isinstance(known := getattr(part, "categories_", None), list) and len(known) == len(given):
         yield from _of_values(metadata, given, known)
     elif isinstance(filled := getattr(part, "statistics_", None), np.ndarray) and filled.dtype.kind in "OUST" and len(filled) == len(given):
@@ -68,12 +68,12 @@ def _of_values(metadata: Metadata, given: Columns, known: Iterable[Any]) -> Iter
 def _of_type(metadata: Metadata, values: Any) -> Column | None:
     """A column that held these values; None for one of plain numbers."""
     listed = list(values) if values.dtype.kind in "mM" else values.tolist()
+    missing = None if None in listed and not any(isinstance(value, float) and math.isnan(value) for value in listed) else math.nan
     if any(isinstance(value, str) for value in listed):
-        has_none = None in listed and not any(isinstance(value, float) and math.isnan(value) for value in listed)
-        return Texts(None if has_none else math.nan)
+        return Objects(missing)
     if stranger := next((value for value in listed if not isinstance(value, bool | int | float | None)), None):
         raise unfit(metadata, f"it was trained with categories such as {stranger!r}, and the engine reads texts, numbers and booleans")
-    return Numbers(object) if values.dtype.kind == "O" else None
+    return Objects(missing, is_text=False) if values.dtype.kind == "O" else None
 
 
 def _of_lightgbm(metadata: Metadata, part: Any) -> Iterator[tuple[int, Column]]:
@@ -82,7 +82,7 @@ def _of_lightgbm(metadata: Metadata, part: Any) -> Iterator[tuple[int, Column]]:
     booster = part.booster_
     names = booster.feature_name()
     for name, values in categories_of(metadata, booster).items():
-        yield names.index(name), _categories(metadata, pd.Index(values))
+        yield names.index(name), Categories(pd.Index(values))
 
 
 def _of_xgboost(metadata: Metadata, part: Any) -> Iterator[tuple[int, Column]]:
@@ -93,21 +93,14 @@ def _of_xgboost(metadata: Metadata, part: Any) -> Iterator[tuple[int, Column]]:
     for name, values in categories_of(booster).items():
         # The library wants them to be of the very type that they had.
         index = pd.Index(values.to_numpy(zero_copy_only=False))
-        yield names.index(name), _categories(metadata, index, refuses_new=True)
+        yield names.index(name), Categories(index, refuses_new=True)
 
 
 def _of_catboost(metadata: Metadata, part: Any) -> Iterator[tuple[int, Column]]:
     if part.get_text_feature_indices() or part.get_embedding_feature_indices():
         raise unfit(metadata, "it has text or embedding features, which this engine does not read")
     # As for models in CatBoost's own format; its frames may not hold a missing category.
-    yield from ((place, Texts("")) for place in part.get_cat_feature_indices())
-
-
-def _categories(metadata: Metadata, values: Any, *, refuses_new: bool = False) -> Categories:
-    try:
-        return Categories(values, refuses_new=refuses_new)
-    except ValueError as error:
-        raise unfit(metadata, str(error)) from error
+    yield from ((place, Objects("")) for place in part.get_cat_feature_indices())
 
 
 _LIBRARIES: Mapping[str, Callable[[Metadata, Any], Iterator[tuple[int, Column]]]] = {

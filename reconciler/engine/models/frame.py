@@ -25,26 +25,23 @@ class Column(Protocol):
 
 @dataclass(frozen=True)
 class Numbers:
-    """`kind` is float64, or object for one in which numbers are Python's own."""
-
-    kind: type = np.float64
     is_text: bool = False
 
     def made(self, name: str, values: pa.Array) -> Any:
-        return pd.Series(np.asarray(values.to_numpy(zero_copy_only=False), np.float64)).astype(self.kind)
+        return pd.Series(np.asarray(values.to_numpy(zero_copy_only=False), np.float64))
 
 
 @dataclass(frozen=True)
-class Texts:
-    """`missing` stands where a value is missing."""
+class Objects:
+    """Texts, or Python's own numbers; `missing` stands where a value is missing."""
 
     missing: float | str | None = np.nan
     is_text: bool = True
 
     def made(self, name: str, values: pa.Array) -> Any:
-        texts = np.asarray(values.to_numpy(zero_copy_only=False), object)
-        texts[np.asarray(values.is_null())] = self.missing
-        return pd.Series(texts, dtype=object)
+        objects = np.asarray(values.to_numpy(zero_copy_only=False), object)
+        objects[np.asarray(values.is_null())] = self.missing
+        return pd.Series(objects, dtype=object)
 
 
 class Categories:
@@ -68,7 +65,7 @@ def typed(rows: pa.RecordBatch, columns: Mapping[str, Column] | None = None) -> 
     """Each column as `columns` says; others are numbers or texts, as they come."""
     made = {}
     for name, values in zip(rows.schema.names, rows.columns, strict=True):
-        column = (columns or {}).get(name) or (Texts() if pa.types.is_string(values.type) else Numbers())
+        column = (columns or {}).get(name) or (Objects() if pa.types.is_string(values.type) else Numbers())
         made[name] = column.made(name, values)
     return pd.DataFrame(made)
 
