@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 
 from reconciler.engine import artifact
-from reconciler.engine.artifact import Family
 from reconciler.engine.metadata import Metadata
 from reconciler.engine.models.estimator_columns import columns_of, library
 from reconciler.engine.models.estimator_parts import answering, parts, wrapped
@@ -83,24 +82,24 @@ def failure(error: Exception) -> ScoringError:
 
 def model_of(metadata: Metadata, loaded: Any) -> Model:
     """Of what was in a file of Python objects. Raises ModelError for an object that cannot predict what the metadata says."""
-    if family := _BOOSTERS.get(f"{type(loaded).__module__}.{type(loaded).__qualname__}"):
-        return _booster_model(metadata, family, loaded)
-    return estimator_model(metadata, loaded)
+    return booster_model(metadata, loaded) or estimator_model(metadata, loaded)
 
 
-def _booster_model(metadata: Metadata, family: Family, booster: Any) -> Model:
+def booster_model(metadata: Metadata, loaded: Any) -> Model | None:
+    """None for what is no booster; raises ModelError."""
+    family = _BOOSTERS.get(f"{type(loaded).__module__}.{type(loaded).__qualname__}")
+    if family is None:
+        return None
     if metadata.target_type not in family.target_types:
         raise unfit(metadata, f"it is a Booster of {family.name}, which the engine does not score as {metadata.target_type}")
-    made: Model = import_module(f"reconciler.engine.models.{family.extra}_model").model_of(metadata, booster)
+    made: Model = import_module(f"reconciler.engine.models.{family.extra}_model").model_of(metadata, loaded)
     return made
 
 
 def estimator_model(metadata: Metadata, estimator: Any) -> EstimatorModel:
     """Raises ModelError."""
-    fitted_on = _fitted_names(estimator)
-    if metadata.feature_names and fitted_on in ([f"{prefix}{place}" for place in range(len(fitted_on))] for prefix in _NAMELESS):
-        fitted_on = []
-    names = fitted_on or list(metadata.feature_names)
+    fitted_on = fitted_names(estimator)
+    names = fitted_on or list(metadata.feature_names) or _written_names(estimator)
     expected = getattr(estimator, "n_features_in_", None)
     if not names:
         advice = "fit it on a pandas frame, or add the list feature_names to inferenceModel in model-metadata.yaml"
@@ -128,10 +127,18 @@ def _turn(estimator: Any) -> AbstractContextManager[object]:
 
 def predictor(metadata: Metadata, estimator: Any) -> Callable[[Any], Any]:
     """The call that gives a block of scores. Raises ModelError."""
+    if metadata.target_type not in _PREDICTORS:
+        raise unfit(metadata, f"a model gives no {metadata.target_type} by itself; write a hook score(data, model, **kwargs)")
     return _PREDICTORS[metadata.target_type](metadata, estimator)
 
 
-def _fitted_names(estimator: Any) -> list[str]:
+def fitted_names(estimator: Any) -> list[str]:
+    """The columns that it was fitted on; none where it does not say, or made names of their places."""
+    names = _written_names(estimator)
+    return [] if names in ([f"{prefix}{place}" for place in range(len(names))] for prefix in _NAMELESS) else names
+
+
+def _written_names(estimator: Any) -> list[str]:
     """Of the estimator, or of what it only hands its table to."""
     for attribute in ("feature_names_in_", "feature_names_", "feature_name_"):
         try:
@@ -140,7 +147,7 @@ def _fitted_names(estimator: Any) -> list[str]:
             continue
         if names is not None:
             return [str(name) for name in names]
-    return next((names for part in wrapped(estimator) if (names := _fitted_names(part))), [])
+    return next((names for part in wrapped(estimator) if (names := _written_names(part))), [])
 
 
 def _regression(metadata: Metadata, estimator: Any) -> Callable[[Any], Any]:

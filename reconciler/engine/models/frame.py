@@ -41,7 +41,8 @@ class Objects:
     def made(self, name: str, values: pa.Array) -> Any:
         objects = np.asarray(values.to_numpy(zero_copy_only=False), object)
         objects[np.asarray(values.is_null())] = self.missing
-        return pd.Series(objects, dtype=object)
+        # Else pandas has its own type for texts, and its own sign for those that are missing.
+        return pd.Series(objects, dtype=None if self.is_text and self.missing is not None else object)
 
 
 class Categories:
@@ -70,8 +71,12 @@ def typed(rows: pa.RecordBatch, columns: Mapping[str, Column] | None = None) -> 
     return pd.DataFrame(made)
 
 
-def inferred(rows: pa.RecordBatch) -> pd.DataFrame:
-    """As pandas reads a CSV file of these rows, so that a column's type is what its values look like."""
+def inferred(rows: pa.RecordBatch, columns: Mapping[str, Column] | None = None) -> pd.DataFrame:
+    """As pandas reads a CSV file of these rows, so that a column's type is what its values look like; those made of text as `columns` says.
+
+    `rows` are texts.
+    """
     written = io.BytesIO()
     pyarrow.csv.write_csv(rows, written)
-    return pd.read_csv(io.BytesIO(written.getvalue()), skip_blank_lines=False, low_memory=False)
+    data = pd.read_csv(io.BytesIO(written.getvalue()), skip_blank_lines=False, low_memory=False)
+    return data.assign(**{name: column.made(name, rows.column(name)) for name, column in (columns or {}).items() if column.is_text})
