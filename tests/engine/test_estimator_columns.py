@@ -233,6 +233,27 @@ def test_a_new_category_is_refused_where_xgboost_would_take_it_for_another(tmp_p
     assert "code is '0007', which the model was not trained with" in bad["prediction_status"]
 
 
+def test_a_column_that_is_dropped_may_hold_anything(tmp_path: Path, scored: Scored) -> None:
+    """A transformer of columns drops what it does not name."""
+    numbers = make_pipeline(make_column_transformer((SimpleImputer(), ["x", "z"])), Ridge())
+    trained, rows = TRAIN.assign(remark="free text"), rows_for("LightGBM").assign(remark="other")
+    for model in (numbers, VotingRegressor([("one", numbers)]), make_pipeline(GridSearchCV(numbers, {}, cv=2))):
+        model.fit(trained, target())
+        output = scored(saved(tmp_path, model, "model.pkl"), table.as_csv(rows), is_trusted=True)
+        assert table.numbers(output) == pytest.approx(model.predict(rows).tolist(), rel=1e-12)
+
+
+def test_what_a_stack_hands_on_is_read(tmp_path: Path, scored: Scored) -> None:
+    numbers = make_pipeline(make_column_transformer((SimpleImputer(), ["x"])), Ridge())
+    model = StackingRegressor([("one", numbers)], HistGradientBoostingRegressor(max_iter=3), cv=2, passthrough=True)
+    rows = rows_for("LightGBM")[["x", "z"]]
+    model.fit(TRAIN[["x", "z"]], target())
+    output = scored(saved(tmp_path, model, "model.pkl"), table.as_csv(rows), is_trusted=True)
+    assert table.numbers(output) == model.predict(rows).tolist()
+    refused = table.rows_of(scored(tmp_path, "x,z\n1,2\n1,many\n", is_trusted=True, include_prediction_status=True))
+    assert "'many' is not a number" in refused[1]["prediction_status"]
+
+
 ENCODERS = {
     "one hot": OneHotEncoder(handle_unknown="ignore", sparse_output=False),
     "one hot, the rare ones together": OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=20, sparse_output=False),

@@ -11,19 +11,22 @@ import numpy as np
 import pandas as pd
 
 from reconciler.engine.metadata import Metadata
-from reconciler.engine.models.estimator_parts import Columns, parts
+from reconciler.engine.models.estimator_parts import Columns, parts, read
 from reconciler.engine.models.frame import Categories, Column, Objects
 from reconciler.engine.models.labels import unfit
 
 
 def columns_of(metadata: Metadata, estimator: Any, names: Sequence[str]) -> dict[str, Column]:
     """Of the columns `names`, which are what the estimator is given, in their order; but not of those that are plain numbers. Raises ModelError."""
-    found: dict[str, Column] = {name: Objects() for name, kind in metadata.column_types.items() if kind == "string" and name in names}
+    found: dict[str, Column] = {}
     for part, given in parts(estimator, range(len(names))):
         for place, column in _learned(metadata, part, given):
             if place is not None:
                 found[names[place]] = _both(metadata, names[place], found.get(names[place]), column)
-    return found
+    texts = [name for name, kind in metadata.column_types.items() if kind == "string" and name in names]
+    known = read(estimator, range(len(names)))
+    unread = [name for place, name in enumerate(names) if place not in known]  # whatever stands there is no fault
+    return {**{name: Objects() for name in (*texts, *unread)}, **found}
 
 
 def library(estimator: Any) -> str:
@@ -45,7 +48,7 @@ def _both(metadata: Metadata, name: str, one: Column | None, other: Column) -> C
 
 def _learned(metadata: Metadata, part: Any, given: Columns) -> Iterator[tuple[int | None, Column]]:
     """What the part knows of the columns that it is given."""
-    if (learned := _LIBRARIES.get(library(part))) and _is_fitted(part):
+    if given and (learned := _LIBRARIES.get(library(part))) and _is_fitted(part):
         yield from ((given[place], column) for place, column in learned(metadata, part) if place < len(given))
     elif hasattr(part, "vocabulary_") or type(part).__name__ == "HashingVectorizer":
         yield from ((place, Objects()) for place in given)

@@ -19,22 +19,32 @@ Columns = Sequence[int | None]
 def parts(estimator: Any, columns: Columns) -> Iterator[tuple[Any, Columns]]:
     """The estimator itself, whatever is in it, and what each of them is given."""
     yield estimator, columns
+    for part, given in _inner(estimator, columns):
+        yield from parts(part, given)
+
+
+def read(estimator: Any, columns: Columns) -> set[int]:
+    """Those of the columns that any part does more with than hand them on; a transformer of columns may drop some."""
+    inner = list(_inner(estimator, columns))
+    return set().union(*(read(*each) for each in inner)) if inner else {place for place in columns if place is not None}
+
+
+def _inner(estimator: Any, columns: Columns) -> Iterator[tuple[Any, Columns]]:
+    """A part is an estimator or `passthrough`."""
     if isinstance(estimator, Pipeline):
         for step in _steps(estimator):
-            yield from parts(step, columns)
+            yield step, columns
             columns = _passed(step, columns)
     elif isinstance(estimator, ColumnTransformer):
-        for name, part, _ in estimator.transformers_:
-            if not isinstance(part, str):
-                yield from parts(part, _given(estimator, name, columns))
+        yield from ((part, _given(estimator, name, columns)) for name, part, _ in estimator.transformers_ if not _is(part, "drop"))
     elif isinstance(estimator, FeatureUnion):
-        for _, part in estimator.transformer_list:
-            yield from parts(part, columns)
+        yield from ((part, columns) for _, part in estimator.transformer_list if not _is(part, "drop"))
     else:
-        for inner in wrapped(estimator):
-            yield from parts(inner, columns)
+        yield from ((part, columns) for part in wrapped(estimator))
         if (last := getattr(estimator, "final_estimator_", None)) is not None:
-            yield from parts(last, ())
+            yield last, ()
+        if getattr(estimator, "passthrough", False):
+            yield "passthrough", columns
 
 
 def wrapped(estimator: Any) -> Sequence[Any]:
@@ -53,6 +63,10 @@ def answering(estimator: Any) -> Any:
     if isinstance(estimator, Pipeline) and len(steps := _steps(estimator)) == 1:
         return answering(steps[0])
     return answering(estimator.best_estimator_) if hasattr(estimator, "best_estimator_") else estimator
+
+
+def _is(part: Any, word: str) -> bool:
+    return isinstance(part, str) and part == word
 
 
 def _steps(pipeline: Pipeline) -> list[Any]:
@@ -75,7 +89,7 @@ def _passed(step: Any, columns: Columns) -> Columns:
         for name, part, _ in step.transformers_:
             place = step.output_indices_[name]
             passed = _given(step, name, columns)
-            passed = passed if part == "passthrough" else _passed(part, passed)
+            passed = passed if _is(part, "passthrough") else _passed(part, passed)
             if len(passed) == place.stop - place.start:
                 made[place] = passed
         return made
