@@ -1,6 +1,7 @@
 """CatBoost's binary models. The rule here: a row gets the number that the library's own predict gives for the same values.
 
-A category is the text as it stands, and a missing one the empty text, as in CatBoost's own reader of files; its frames may not hold one.
+A category is the text as it stands, and a missing one the empty text, as in CatBoost's own reader of files; its frames may not hold one. In its frames
+a boolean is `1` or `0`, and so is a word for one where the model knows these and not the words.
 """
 
 from typing import Any
@@ -13,6 +14,7 @@ import pyarrow as pa
 from reconciler.engine.metadata import Metadata
 from reconciler.engine.models.labels import order_of, unfit
 from reconciler.engine.models.model import Feature, Scores
+from reconciler.engine.words import TRUTH
 from reconciler.errors import ModelError, ScoringError
 
 _OBJECTIVES = {
@@ -26,6 +28,7 @@ _LINKED = {"Poisson": "Exponent", "Tweedie": "Exponent"}
 # The work of one predict call, in rows x trees: some tenths of a second, so that an abort does not wait long.
 _WORK = 40_000_000
 _MAGIC = b"CBM1"
+DIGITS = {word: str(int(truth)) for truth, words in TRUTH.items() for word in words}
 _FEWEST, _MOST = 256, 8192
 
 
@@ -39,6 +42,7 @@ class CatBoostModel:
         self._kind = kind
         self._metadata = metadata
         self._order = order
+        self._truths = truths_of(model)
 
     def predict(self, rows: pa.RecordBatch) -> Scores:
         try:
@@ -64,7 +68,7 @@ class CatBoostModel:
         return parts[:, self._order] if self._order else parts
 
     def _pool(self, rows: pa.RecordBatch) -> catboost.Pool:
-        columns = {feature.name: _column(rows.column(place), feature.is_text) for place, feature in enumerate(self.features)}
+        columns = {feature.name: _column(rows.column(place), feature.is_text, place in self._truths) for place, feature in enumerate(self.features)}
         texts = [place for place, feature in enumerate(self.features) if feature.is_text]
         return catboost.Pool(pd.DataFrame(columns), cat_features=texts, thread_count=1)
 
@@ -145,8 +149,26 @@ def _order(metadata: Metadata, labels: list[Any]) -> list[int]:
     return order_of(metadata, labels)
 
 
-def _column(values: pa.Array, is_text: bool) -> Any:
+def _column(values: pa.Array, is_text: bool, is_truth: bool) -> Any:
     if not is_text:
         return values.to_numpy(zero_copy_only=False)
     encoded = values.fill_null("").dictionary_encode()
-    return pd.Categorical.from_codes(encoded.indices.to_numpy(), encoded.dictionary.to_pylist())
+    texts = encoded.dictionary.to_pylist()
+    if is_truth:
+        return np.array([DIGITS.get(text, text) for text in texts], object)[encoded.indices.to_numpy()]
+    return pd.Categorical.from_codes(encoded.indices.to_numpy(), texts)
+
+
+def truths_of(model: catboost.CatBoost) -> frozenset[int]:
+    """The places of the categorical features in which some split knows `1` or `0`, and none a word for a boolean."""
+    places = model.get_cat_feature_indices()
+    tried = [*DIGITS, "1", "0", "\0"]  # and one that no model knows
+    usual = ["\0" if place in places else 0.0 for place in range(len(model.feature_names_))]
+    rows = [[*usual[:place], text, *usual[place + 1 :]] for place in places for text in tried]
+    if not rows:
+        return frozenset()
+    leaves = model.calc_leaf_indexes(catboost.Pool(rows, cat_features=places, thread_count=1), thread_count=1)
+    found = np.asarray(leaves).reshape(len(places), len(tried), -1)
+    is_known = (found != found[:, -1:]).any(axis=2)
+    words = len(DIGITS)
+    return frozenset(place for place, known in zip(places, is_known, strict=True) if not known[:words].any() and known[words:].any())

@@ -100,10 +100,13 @@ def _of_xgboost(metadata: Metadata, part: Any) -> Iterator[tuple[int, Column]]:
 
 
 def _of_catboost(metadata: Metadata, part: Any) -> Iterator[tuple[int, Column]]:
+    from reconciler.engine.models.catboost_model import DIGITS, truths_of
+
     if part.get_text_feature_indices() or part.get_embedding_feature_indices():
         raise unfit(metadata, "it has text or embedding features, which this engine does not read")
+    truths = truths_of(part)
     # As for models in CatBoost's own format; its frames may not hold a missing category.
-    yield from ((place, Objects("")) for place in part.get_cat_feature_indices())
+    yield from ((place, Objects("", words=DIGITS if place in truths else {})) for place in part.get_cat_feature_indices())
 
 
 _LIBRARIES: Mapping[str, Callable[[Metadata, Any], Iterator[tuple[int, Column]]]] = {

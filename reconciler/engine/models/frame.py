@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -33,13 +33,16 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Objects:
-    """Texts, or Python's own numbers; `missing` stands where a value is missing."""
+    """Texts, those among `words` as written there, or Python's own numbers; `missing` stands where a value is missing."""
 
     missing: float | str | None = np.nan
     is_text: bool = True
+    words: Mapping[str, str] = field(default_factory=dict)
 
     def made(self, name: str, values: pa.Array) -> Any:
         objects = np.asarray(values.to_numpy(zero_copy_only=False), object)
+        for word, meaning in self.words.items():
+            objects[objects == word] = meaning
         objects[np.asarray(values.is_null())] = self.missing
         # Else pandas has its own type for texts, and its own sign for those that are missing.
         return pd.Series(objects, dtype=None if self.is_text and self.missing is not None else object)
