@@ -1,7 +1,7 @@
 """CatBoost's binary models. The rule here: a row gets the number that the library's own predict gives for the same values.
 
-A category is the text as it stands, and a missing one the empty text, as in CatBoost's own reader of files; its frames may not hold one. In its frames
-a boolean is `1` or `0`, and so is a word for one where the model knows these and not the words.
+A category is the text as it stands, and a missing one the empty text, as in CatBoost's own reader of files; its frames may not hold one. In its
+frames a boolean is `1` or `0`, and so is a word for one where the model knows these and not the words.
 """
 
 from typing import Any
