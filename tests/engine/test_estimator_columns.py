@@ -25,8 +25,10 @@ from sklearn.ensemble import (
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.multioutput import ClassifierChain
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler, TargetEncoder
+from sklearn.tree import DecisionTreeClassifier
 
 from reconciler.engine.metadata import read_metadata
 from reconciler.engine.models.registry import load_model
@@ -399,3 +401,32 @@ def test_a_linear_model_of_xgboost_is_called_by_one_thread_at_a_time(tmp_path: P
     Noting.model, Noting.could = load_model(read_metadata(saved(tmp_path, estimator, "model.pkl"), is_trusted=True)), []
     assert Noting.model.predict(table.batch(rows, Noting.model.features)).tolist() == estimator.predict(rows).astype(float).tolist()
     assert Noting.could == [False, True]  # the second is our own
+
+
+def test_an_estimator_of_a_bare_table_of_texts_is_given_one(tmp_path: Path, scored: Scored) -> None:
+    encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    model = make_pipeline(make_column_transformer((encoder, [1, 2]), (SimpleImputer(), [0])), Ridge())
+    names = ["x", "code", "level"]
+    model.fit(plain(TRAIN, "objects")[names].to_numpy(object), target())
+    rows = rows_for("LightGBM")
+    output = scored(saved(tmp_path, model, "model.skops", feature_names=names), table.as_csv(rows))
+    assert table.numbers(output) == pytest.approx(model.predict(plain(rows, "objects")[names].to_numpy(object)).tolist(), rel=1e-12)
+
+
+def test_links_of_a_chain_may_be_given_more_columns_than_the_intake_has(tmp_path: Path, scored: Scored) -> None:
+    scaler = make_column_transformer((StandardScaler(), [0]), remainder="passthrough")
+    model = ClassifierChain(make_pipeline(scaler, DecisionTreeClassifier(max_depth=3)))
+    labels = np.column_stack([target() < 0, target() > 1, np.abs(target()) < 1]).astype(int)
+    model.fit(table.training()[["x", "z"]].fillna(0), labels)
+    rows = table.unseen()[["x", "z"]].fillna(0)
+    output = scored(saved(tmp_path, model, "model.pkl", "multilabel"), table.as_csv(rows), is_trusted=True)
+    assert [table.numbers(output, f"t_{label}_PROBABILITY") for label in table.CLASSES] == model.predict_proba(rows).T.tolist()
+
+
+def test_a_text_that_catboost_takes_apart_is_refused(tmp_path: Path) -> None:
+    rows = pd.DataFrame({"note": ["good and bad", "bad", "good", "so bad"] * 25})
+    model = catboost.CatBoostClassifier(iterations=3, verbose=0, allow_writing_files=False, text_features=["note"]).fit(rows, [1, 0, 1, 0] * 25)
+    folder = saved(tmp_path, model, "model.pkl", "binary", positiveClassLabel="1", negativeClassLabel="0")
+    with pytest.raises(ModelError) as caught:
+        load_model(read_metadata(folder, is_trusted=True))
+    assert "it has text or embedding features, which this engine does not read" in caught.value.detail

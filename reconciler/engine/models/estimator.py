@@ -1,7 +1,7 @@
 """A fitted scikit-learn estimator as a model. The rule here: the row's number is that of the estimator's own predict or predict_proba."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,7 +17,7 @@ from reconciler.engine.models.estimator_columns import columns_of, library
 from reconciler.engine.models.estimator_parts import answering, parts, wrapped
 from reconciler.engine.models.estimator_trees import contributions
 from reconciler.engine.models.estimator_weights import weights
-from reconciler.engine.models.frame import typed
+from reconciler.engine.models.frame import Column, typed
 from reconciler.engine.models.labels import order_of, unfit
 from reconciler.engine.models.model import Feature, Model, Scores, linear_terms, matrix
 from reconciler.engine.models.one_thread import OneThread
@@ -108,7 +108,7 @@ def estimator_model(metadata: Metadata, estimator: Any) -> EstimatorModel:
         raise unfit(metadata, f"it has {expected} features, but feature_names lists {len(names)}")
     columns = columns_of(metadata, estimator, names)
     features = tuple(Feature(name, is_text=name in columns and columns[name].is_text) for name in names)
-    table = partial(typed, columns=columns) if fitted_on or columns else partial(matrix, dtype=np.float64)
+    table = partial(typed if fitted_on else _objects, columns=columns) if fitted_on or columns else partial(matrix, dtype=np.float64)
     model = EstimatorModel(features=features, table=table, scores=predictor(metadata, estimator), turn=_turn(estimator))
     order = order_of(metadata, _labels(metadata, estimator.classes_)) if metadata.target_type in ("Binary", "Multiclass") else []
     inner = answering(estimator)
@@ -117,6 +117,11 @@ def estimator_model(metadata: Metadata, estimator: Any) -> EstimatorModel:
     if trees := contributions(metadata.target_type, inner, order):
         return TreesEstimatorModel(**vars(model), parts=trees)
     return model
+
+
+def _objects(rows: pa.RecordBatch, columns: Mapping[str, Column]) -> Any:
+    """A bare table of texts and numbers."""
+    return typed(rows, columns).to_numpy(object)
 
 
 def _turn(estimator: Any) -> AbstractContextManager[object]:

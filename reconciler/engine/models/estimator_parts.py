@@ -75,7 +75,8 @@ def _steps(pipeline: Pipeline) -> list[Any]:
 
 def _given(transformer: ColumnTransformer, name: str, columns: Columns) -> Columns:
     """The columns of one part, however they were given: by name, place, mask or a function."""
-    return [columns[int(index)] for index in transformer._transformer_to_input_indices[name]] if columns else ()
+    places = (int(index) for index in transformer._transformer_to_input_indices[name])
+    return [columns[place] if place < len(columns) else None for place in places] if columns else ()
 
 
 def _passed(step: Any, columns: Columns) -> Columns:
