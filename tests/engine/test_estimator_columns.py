@@ -27,7 +27,7 @@ from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.multioutput import ClassifierChain
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler, TargetEncoder
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler, TargetEncoder
 from sklearn.tree import DecisionTreeClassifier
 
 from reconciler.engine.metadata import read_metadata
@@ -430,3 +430,50 @@ def test_a_text_that_catboost_takes_apart_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError) as caught:
         load_model(read_metadata(folder, is_trusted=True))
     assert "it has text or embedding features, which this engine does not read" in caught.value.detail
+
+
+def as_categories(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.astype({name: "category" for name in ("color", "code") if name in rows})
+
+
+def small(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.apply(lambda column: column.str.lower())
+
+
+def bands(rows: pd.DataFrame) -> pd.DataFrame:
+    """Texts made of numbers, in their place."""
+    return rows.assign(x=np.where(rows.x.isna(), "none", np.where(rows.x > 0, "high", "low")))
+
+
+def turned(rows: pd.DataFrame) -> pd.DataFrame:
+    return as_categories(rows)[rows.columns[::-1]]
+
+
+ONE_HOT = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+OWN = {
+    "to categories, beside others": lambda model: make_pipeline(
+        make_column_transformer((FunctionTransformer(as_categories), ["code", "color"]), ("passthrough", ["x"])), model
+    ).set_output(transform="pandas"),
+    "to categories, all columns": lambda model: make_pipeline(FunctionTransformer(as_categories), model),
+    "to other texts": lambda model: make_pipeline(
+        make_column_transformer((make_pipeline(FunctionTransformer(small), ONE_HOT), ["color", "code"]), ("passthrough", ["x"])), model
+    ),
+    "to texts of numbers": lambda model: make_pipeline(make_column_transformer((make_pipeline(FunctionTransformer(bands), ONE_HOT), ["x"])), model),
+}
+
+
+@pytest.mark.parametrize("own", OWN.values(), ids=OWN)
+@pytest.mark.parametrize("library", ["LightGBM", "histograms"])
+def test_what_code_of_the_users_own_is_given_is_found_by_trying(tmp_path: Path, scored: Scored, library: str, own: Callable[[Any], Any]) -> None:
+    columns = ["x", "color", "code"]
+    model = own(clone(TREES[library][0])).fit(plain(TRAIN, "objects")[columns], target())
+    rows = rows_for("LightGBM")
+    output = scored(saved(tmp_path, model, "model.pkl"), table.as_csv(rows), is_trusted=True)
+    assert table.numbers(output) == pytest.approx(model.predict(plain(rows, "objects")[columns]).tolist(), rel=1e-12)
+
+
+def test_what_cannot_be_found_by_trying_is_refused(tmp_path: Path) -> None:
+    model = make_pipeline(FunctionTransformer(turned), clone(TREES["LightGBM"][0])).fit(plain(TRAIN, "objects")[["x", "color"]], target())
+    with pytest.raises(ModelError) as caught:
+        load_model(read_metadata(saved(tmp_path, model, "model.pkl"), is_trusted=True))
+    assert "which FunctionTransformer made of x, and it cannot be told whether of texts or of numbers" in caught.value.detail

@@ -11,22 +11,54 @@ import numpy as np
 import pandas as pd
 
 from reconciler.engine.metadata import Metadata
-from reconciler.engine.models.estimator_parts import Columns, parts, read
+from reconciler.engine.models.estimator_parts import Behind, Columns, parts, read
 from reconciler.engine.models.frame import Categories, Column, Objects
 from reconciler.engine.models.labels import unfit
+
+# What a transformer is tried with.
+_NUMBERS = (0.0, *(sign * size for sign in (-1.0, 1.0) for size in (0.5, 1, 2, 5, 10, 30, 100, 1000, 1e5)))
+_OTHERS = ("\0", math.nan, 1.0)
 
 
 def columns_of(metadata: Metadata, estimator: Any, names: Sequence[str]) -> dict[str, Column]:
     """Of the columns `names`, which are what the estimator is given, in their order; but not of those that are plain numbers. Raises ModelError."""
+    texts = [name for name, kind in metadata.column_types.items() if kind == "string" and name in names]
     found: dict[str, Column] = {}
     for part, given in parts(estimator, range(len(names))):
         for place, column in _learned(metadata, part, given):
-            if place is not None:
+            if isinstance(place, int):
                 found[names[place]] = _both(metadata, names[place], found.get(names[place]), column)
-    texts = [name for name, kind in metadata.column_types.items() if kind == "string" and name in names]
+            elif isinstance(place, Behind) and _is_text(metadata, place, column, names):
+                texts.append(names[place.places[place.index]])
     known = read(estimator, range(len(names)))
     unread = [name for place, name in enumerate(names) if place not in known]  # whatever stands there is no fault
     return {**{name: Objects() for name in (*texts, *unread)}, **found}
+
+
+def _is_text(metadata: Metadata, behind: Behind, column: Column, names: Sequence[str]) -> bool:
+    """Whether what a transformer of the user's own is given is text. It is tried: texts that it hands on as they are were texts before."""
+    name, texts = names[behind.places[behind.index]], [text for text in column.known if isinstance(text, str)]
+    if name in metadata.column_types:
+        return False  # or it is among the texts already
+    if not texts:
+        return column.is_text and not column.known  # of which nothing is known but that they are texts
+    if any(_made(behind, texts, other, names) == texts for other in _OTHERS):
+        return True
+    if any(not set(texts).isdisjoint(map(str, _made(behind, _NUMBERS, other, names))) for other in _OTHERS):
+        return False
+    why = f"it was trained on texts such as {texts[0]!r}, which {type(behind.step).__name__} made of {name}"
+    raise unfit(metadata, f"{why}, and it cannot be told whether of texts or of numbers; save it with MLflow and a signature, which says so")
+
+
+def _made(behind: Behind, values: Sequence[Any], other: Any, names: Sequence[str]) -> list[Any]:
+    """What the transformer makes of these values, where there are others in all other columns; nothing where it fails."""
+    given = {names[place]: values if index == behind.index else [other] * len(values) for index, place in enumerate(behind.places)}
+    try:
+        answer = np.asarray(behind.step.transform(pd.DataFrame(given)), object)
+    except Exception:  # a transformer may raise what it likes
+        return []
+    answer = answer.reshape(len(answer), -1)
+    return answer[:, behind.index].tolist() if len(answer) == len(values) and answer.shape[1] > behind.index else []
 
 
 def library(estimator: Any) -> str:
@@ -41,12 +73,12 @@ def _both(metadata: Metadata, name: str, one: Column | None, other: Column) -> C
         return other if one is None or isinstance(other, Categories) or not one.is_text else one
     if not isinstance(other, Categories):
         return one
-    if list(one.values) != list(other.values):
+    if list(one.known) != list(other.known):
         raise unfit(metadata, f"its parts were trained with different categories of {name}; train them on one frame")
     return other if other.refuses_new else one
 
 
-def _learned(metadata: Metadata, part: Any, given: Columns) -> Iterator[tuple[int | None, Column]]:
+def _learned(metadata: Metadata, part: Any, given: Columns) -> Iterator[tuple[int | Behind | None, Column]]:
     """What the part knows of the columns that it is given."""
     if given and (learned := _LIBRARIES.get(library(part))) and _is_fitted(part):
         yield from ((given[place], column) for place, column in learned(metadata, part) if place < len(given))
@@ -62,7 +94,7 @@ def _is_fitted(part: Any) -> bool:
     return bool(part.is_fitted() if hasattr(part, "is_fitted") else part.__sklearn_is_fitted__())
 
 
-def _of_values(metadata: Metadata, given: Columns, known: Iterable[Any]) -> Iterator[tuple[int | None, Column]]:
+def _of_values(metadata: Metadata, given: Columns, known: Iterable[Any]) -> Iterator[tuple[int | Behind | None, Column]]:
     for place, values in zip(given, known, strict=True):
         if column := _of_type(metadata, np.asarray(values)):
             yield place, column
@@ -73,7 +105,7 @@ def _of_type(metadata: Metadata, values: Any) -> Column | None:
     listed = list(values) if values.dtype.kind in "mM" else values.tolist()
     missing = None if None in listed and not any(isinstance(value, float) and math.isnan(value) for value in listed) else math.nan
     if any(isinstance(value, str) for value in listed):
-        return Objects(missing)
+        return Objects(missing, known=tuple(value for value in listed if isinstance(value, str)))
     if stranger := next((value for value in listed if not isinstance(value, bool | int | float | None)), None):
         raise unfit(metadata, f"it was trained with categories such as {stranger!r}, and the engine reads texts, numbers and booleans")
     return Objects(missing, is_text=False) if values.dtype.kind == "O" else None

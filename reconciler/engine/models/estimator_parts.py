@@ -1,6 +1,7 @@
 """What a fitted scikit-learn estimator is made of. The rule here: for each part, which of the columns it is given are the intake's own, unchanged."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sklearn.compose import ColumnTransformer
@@ -12,8 +13,18 @@ from sklearn.preprocessing import FunctionTransformer
 _SEVERAL = ("estimators_", "calibrated_classifiers_")
 _ONE = ("best_estimator_", "regressor_", "_preprocessor", "estimator_", "estimator")
 
+
+@dataclass(frozen=True)
+class Behind:
+    """What may be a column of the intake behind a transformer of the user's own, which is given those at `places`: the `index`-th of them."""
+
+    step: Any
+    places: tuple[int, ...]
+    index: int
+
+
 # For each column of a table, its place in the intake's; None for one that was made on the way.
-Columns = Sequence[int | None]
+Columns = Sequence[int | Behind | None]
 
 
 def parts(estimator: Any, columns: Columns) -> Iterator[tuple[Any, Columns]]:
@@ -26,7 +37,7 @@ def parts(estimator: Any, columns: Columns) -> Iterator[tuple[Any, Columns]]:
 def read(estimator: Any, columns: Columns) -> set[int]:
     """Those of the columns that any part does more with than hand them on; a transformer of columns may drop some."""
     inner = list(_inner(estimator, columns))
-    return set().union(*(read(*each) for each in inner)) if inner else {place for place in columns if place is not None}
+    return set().union(*(read(*each) for each in inner)) if inner else {place for place in columns if isinstance(place, int)}
 
 
 def _inner(estimator: Any, columns: Columns) -> Iterator[tuple[Any, Columns]]:
@@ -80,13 +91,13 @@ def _given(transformer: ColumnTransformer, name: str, columns: Columns) -> Colum
 
 
 def _passed(step: Any, columns: Columns) -> Columns:
-    """What becomes of the columns: None for all that may be changed; none at all where not even their number is known."""
+    """What becomes of the columns; none at all where not even their number is known."""
     if isinstance(step, Pipeline):
         for each in _steps(step):
             columns = _passed(each, columns)
         return columns
     if isinstance(step, ColumnTransformer):
-        made: list[int | None] = [None] * max((place.stop for place in step.output_indices_.values()), default=0)
+        made: list[int | Behind | None] = [None] * max((place.stop for place in step.output_indices_.values()), default=0)
         for name, part, _ in step.transformers_:
             place = step.output_indices_[name]
             passed = _given(step, name, columns)
@@ -98,4 +109,6 @@ def _passed(step: Any, columns: Columns) -> Columns:
         return columns
     if isinstance(step, SimpleImputer) and not step.add_indicator and len(step.get_feature_names_out()) == len(columns):
         return columns  # with nothing changed but what is missing
-    return ()
+    places = tuple(place for place in columns if isinstance(place, int))
+    is_own = isinstance(step, FunctionTransformer) or not type(step).__module__.startswith("sklearn.")
+    return [Behind(step, places, index) for index in range(len(places))] if is_own and len(places) == len(columns) else ()

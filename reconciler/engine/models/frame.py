@@ -1,7 +1,7 @@
 """Rows as the pandas frame for a model of Python. The rule here: it is what the model's maker would have read from the same file."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -20,12 +20,17 @@ class Column(Protocol):
     def is_text(self) -> bool:
         """Whether it is made of the text as it stands; of numbers otherwise."""
 
+    @property
+    def known(self) -> Sequence[Any]:
+        """The values that a model was trained on, if it keeps them."""
+
     def made(self, name: str, values: pa.Array) -> Any: ...
 
 
 @dataclass(frozen=True)
 class Numbers:
     is_text: bool = False
+    known: Sequence[Any] = ()
 
     def made(self, name: str, values: pa.Array) -> Any:
         return pd.Series(np.asarray(values.to_numpy(zero_copy_only=False), np.float64))
@@ -38,6 +43,7 @@ class Objects:
     missing: float | str | None = np.nan
     is_text: bool = True
     words: Mapping[str, str] = field(default_factory=dict)
+    known: Sequence[str] = ()
 
     def made(self, name: str, values: pa.Array) -> Any:
         objects = np.asarray(values.to_numpy(zero_copy_only=False), object)
@@ -54,7 +60,7 @@ class Categories:
     is_text = True
 
     def __init__(self, values: Any, *, refuses_new: bool = False) -> None:
-        self.values = values
+        self.known = values
         self.refuses_new = refuses_new
         self._codes = codes_of(values)
 
@@ -62,7 +68,7 @@ class Categories:
         codes = recoded(values, self._codes, NEW)
         if self.refuses_new:
             refuse_new(name, values, codes)
-        return pd.Series(pd.Categorical.from_codes(np.nan_to_num(codes, nan=NEW).astype(np.intp), self.values))
+        return pd.Series(pd.Categorical.from_codes(np.nan_to_num(codes, nan=NEW).astype(np.intp), self.known))
 
 
 def typed(rows: pa.RecordBatch, columns: Mapping[str, Column] | None = None) -> pd.DataFrame:
