@@ -22,8 +22,9 @@ from sklearn.ensemble import (
     StackingRegressor,
     VotingRegressor,
 )
+from sklearn.feature_selection import SequentialFeatureSelector
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.multioutput import ClassifierChain
 from sklearn.pipeline import make_pipeline
@@ -477,3 +478,33 @@ def test_what_cannot_be_found_by_trying_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError) as caught:
         load_model(read_metadata(saved(tmp_path, model, "model.pkl"), is_trusted=True))
     assert "which FunctionTransformer made of x, and it cannot be told whether of texts or of numbers" in caught.value.detail
+
+
+def test_a_new_text_behind_code_of_the_users_own_is_refused_for_xgboost(tmp_path: Path, scored: Scored) -> None:
+    rows = plain(TRAIN, "objects")[["x", "code"]].assign(code=lambda frame: frame.code.fillna("7"))
+    model = make_pipeline(FunctionTransformer(as_categories), clone(TREES["XGBoost"][0])).fit(rows, target())
+    output = scored(saved(tmp_path, model, "model.pkl"), "x,code\n1,007\n1,0007\n1,7\n", is_trusted=True, include_prediction_status=True)
+    wanted = model.predict(pd.DataFrame({"x": [1.0, 1.0], "code": ["007", "7"]})).astype(float)
+    good, new, other = table.rows_of(output)
+    assert [float(good["t_PREDICTION"]), float(other["t_PREDICTION"])] == wanted.tolist()
+    assert "code is '0007', which the model was not trained with" in new["prediction_status"]
+
+
+def cut(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(x=pd.cut(rows.x, [-9, 0, 9], labels=["low", "high"]), z=(rows.z > 0).astype("category"))
+
+
+def test_categories_that_are_made_of_numbers_on_the_way_need_nothing(tmp_path: Path, scored: Scored) -> None:
+    """Ordered ones, and booleans."""
+    rows = table.unseen()[["x", "z"]]
+    model = make_pipeline(FunctionTransformer(cut), clone(TREES["LightGBM"][0])).fit(table.training()[["x", "z"]], target())
+    output = scored(saved(tmp_path, model, "model.pkl"), table.as_csv(rows), is_trusted=True)
+    assert table.numbers(output) == model.predict(rows).tolist()
+
+
+def test_what_an_estimator_was_to_fit_is_not_looked_at(tmp_path: Path, scored: Scored) -> None:
+    inner = make_pipeline(make_column_transformer((StandardScaler(), [0]), remainder="drop"), LogisticRegression())
+    rows = table.training()[["x", "z"]].fillna(0)
+    model = make_pipeline(SequentialFeatureSelector(inner, n_features_to_select=1, cv=2), Ridge()).fit(rows, (target() > 0).astype(int))
+    output = scored(saved(tmp_path, model, "model.pkl"), table.as_csv(rows), is_trusted=True)
+    assert table.numbers(output) == pytest.approx(model.predict(rows).tolist(), rel=1e-12)

@@ -14,6 +14,7 @@ from reconciler.engine.metadata import Metadata
 from reconciler.engine.models.estimator_parts import Behind, Columns, parts, read
 from reconciler.engine.models.frame import Categories, Column, Objects
 from reconciler.engine.models.labels import unfit
+from reconciler.errors import ModelError
 
 # What a transformer is tried with.
 _NUMBERS = (0.0, *(sign * size for sign in (-1.0, 1.0) for size in (0.5, 1, 2, 5, 10, 30, 100, 1000, 1e5)))
@@ -22,26 +23,27 @@ _OTHERS = ("\0", math.nan, 1.0)
 
 def columns_of(metadata: Metadata, estimator: Any, names: Sequence[str]) -> dict[str, Column]:
     """Of the columns `names`, which are what the estimator is given, in their order; but not of those that are plain numbers. Raises ModelError."""
-    texts = [name for name, kind in metadata.column_types.items() if kind == "string" and name in names]
+    texts = {name: Objects() for name, kind in metadata.column_types.items() if kind == "string" and name in names}
     found: dict[str, Column] = {}
     for part, given in parts(estimator, range(len(names))):
         for place, column in _learned(metadata, part, given):
             if isinstance(place, int):
                 found[names[place]] = _both(metadata, names[place], found.get(names[place]), column)
             elif isinstance(place, Behind) and _is_text(metadata, place, column, names):
-                texts.append(names[place.places[place.index]])
+                of_texts = tuple(text for text in column.known if isinstance(text, str))
+                texts[names[place.places[place.index]]] = Objects(known=of_texts, refuses_new=column.refuses_new)
     known = read(estimator, range(len(names)))
-    unread = [name for place, name in enumerate(names) if place not in known]  # whatever stands there is no fault
-    return {**{name: Objects() for name in (*texts, *unread)}, **found}
+    unread = {name: Objects() for place, name in enumerate(names) if place not in known}  # whatever stands there is no fault
+    return {**unread, **texts, **found}
 
 
 def _is_text(metadata: Metadata, behind: Behind, column: Column, names: Sequence[str]) -> bool:
     """Whether what a transformer of the user's own is given is text. It is tried: texts that it hands on as they are were texts before."""
     name, texts = names[behind.places[behind.index]], [text for text in column.known if isinstance(text, str)]
     if name in metadata.column_types:
-        return False  # or it is among the texts already
+        return metadata.column_types[name] == "string" and bool(texts)
     if not texts:
-        return column.is_text and not column.known  # of which nothing is known but that they are texts
+        return column.is_text and not len(column.known)  # of which nothing is known but that they are texts
     if any(_made(behind, texts, other, names) == texts for other in _OTHERS):
         return True
     if any(not set(texts).isdisjoint(map(str, _made(behind, _NUMBERS, other, names))) for other in _OTHERS):
@@ -81,7 +83,13 @@ def _both(metadata: Metadata, name: str, one: Column | None, other: Column) -> C
 def _learned(metadata: Metadata, part: Any, given: Columns) -> Iterator[tuple[int | Behind | None, Column]]:
     """What the part knows of the columns that it is given."""
     if given and (learned := _LIBRARIES.get(library(part))) and _is_fitted(part):
-        yield from ((given[place], column) for place, column in learned(metadata, part) if place < len(given))
+        try:
+            found = list(learned(metadata, part))
+        except ModelError:
+            if any(isinstance(place, int) for place in given):
+                raise
+            found = []  # it was made on the way, and what of is another question
+        yield from ((given[place], column) for place, column in found if place < len(given))
     elif hasattr(part, "vocabulary_") or type(part).__name__ == "HashingVectorizer":
         yield from ((place, Objects()) for place in given)
     elif isinstance(known := getattr(part, "categories_", None), list) and len(known) == len(given):
@@ -96,18 +104,20 @@ def _is_fitted(part: Any) -> bool:
 
 def _of_values(metadata: Metadata, given: Columns, known: Iterable[Any]) -> Iterator[tuple[int | Behind | None, Column]]:
     for place, values in zip(given, known, strict=True):
-        if column := _of_type(metadata, np.asarray(values)):
+        array = np.asarray(values)
+        listed = list(array) if array.dtype.kind in "mM" else array.tolist()
+        stranger = next((value for value in listed if not isinstance(value, str | bool | int | float | None)), None)
+        if stranger is not None and isinstance(place, int):
+            raise unfit(metadata, f"it was trained with categories such as {stranger!r}, and the engine reads texts, numbers and booleans")
+        if stranger is None and (column := _of_type(array, listed)):
             yield place, column
 
 
-def _of_type(metadata: Metadata, values: Any) -> Column | None:
+def _of_type(values: Any, listed: list[Any]) -> Column | None:
     """A column that held these values; None for one of plain numbers."""
-    listed = list(values) if values.dtype.kind in "mM" else values.tolist()
     missing = None if None in listed and not any(isinstance(value, float) and math.isnan(value) for value in listed) else math.nan
     if any(isinstance(value, str) for value in listed):
         return Objects(missing, known=tuple(value for value in listed if isinstance(value, str)))
-    if stranger := next((value for value in listed if not isinstance(value, bool | int | float | None)), None):
-        raise unfit(metadata, f"it was trained with categories such as {stranger!r}, and the engine reads texts, numbers and booleans")
     return Objects(missing, is_text=False) if values.dtype.kind == "O" else None
 
 

@@ -11,7 +11,9 @@ from sklearn.preprocessing import FunctionTransformer
 
 # Where an estimator that wraps others keeps the fitted ones: several, or one.
 _SEVERAL = ("estimators_", "calibrated_classifiers_")
-_ONE = ("best_estimator_", "regressor_", "_preprocessor", "estimator_", "estimator")
+_ONE = ("best_estimator_", "regressor_", "_preprocessor", "estimator_")
+# These are given a fitted one; what others have under that name is what they were to fit.
+_FITTED = {"FrozenEstimator": "estimator", "_CalibratedClassifier": "estimator"}
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,9 @@ def wrapped(estimator: Any) -> Sequence[Any]:
     if isinstance(estimator, Pipeline):
         return _steps(estimator)[:1]
     for attribute in _SEVERAL:
-        if isinstance(several := getattr(estimator, attribute, None), list):
+        if isinstance(several := getattr(estimator, attribute, None), list | tuple):
             return several
-    found = (getattr(estimator, attribute, None) for attribute in _ONE)
+    found = (getattr(estimator, attribute, None) for attribute in (*_ONE, _FITTED.get(type(estimator).__name__, _ONE[0])))
     return next(([one] for one in found if one is not None and not isinstance(one, str)), [])
 
 

@@ -24,6 +24,10 @@ class Column(Protocol):
     def known(self) -> Sequence[Any]:
         """The values that a model was trained on, if it keeps them."""
 
+    @property
+    def refuses_new(self) -> bool:
+        """Whether any other value is refused."""
+
     def made(self, name: str, values: pa.Array) -> Any: ...
 
 
@@ -31,6 +35,7 @@ class Column(Protocol):
 class Numbers:
     is_text: bool = False
     known: Sequence[Any] = ()
+    refuses_new: bool = False
 
     def made(self, name: str, values: pa.Array) -> Any:
         return pd.Series(np.asarray(values.to_numpy(zero_copy_only=False), np.float64))
@@ -38,14 +43,20 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Objects:
-    """Texts, those among `words` as written there, or Python's own numbers; `missing` stands where a value is missing."""
+    """Texts, those among `words` as written there, or Python's own numbers; `missing` stands where a value is missing.
+
+    One that is not among the texts `known` may be refused.
+    """
 
     missing: float | str | None = np.nan
     is_text: bool = True
     words: Mapping[str, str] = field(default_factory=dict)
     known: Sequence[str] = ()
+    refuses_new: bool = False
 
     def made(self, name: str, values: pa.Array) -> Any:
+        if self.refuses_new:
+            refuse_new(name, values, recoded(values, codes_of(self.known), NEW))
         objects = np.asarray(values.to_numpy(zero_copy_only=False), object)
         for word, meaning in self.words.items():
             objects[objects == word] = meaning
