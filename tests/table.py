@@ -17,6 +17,7 @@ from reconciler.engine.models.model import Feature
 
 COLORS = ["NA", "blue", "red", "10"]
 LEVELS = [1, 2, 30]
+CLASSES = ["low", "mid", "high"]
 NAMES = ["x", "color", "z", "level"]
 
 

@@ -17,16 +17,14 @@ from reconciler.engine.failure import Fault, quoted
 from reconciler.engine.intake import Intake
 from reconciler.engine.models.model import Feature
 from reconciler.engine.text import texts
+from reconciler.engine.words import MISSING, TRUTH
 from reconciler.errors import ScoringError
-
-_MISSING = ("", "NA", "<NA>", "N/A", "n/a", "#N/A", "#NA", "NaN", "nan", "-nan", "-NaN", "NULL", "null", "None", "none")
-# Words that stand for a number; pandas reads these as booleans, and its frames train models with them.
-_TRUTH = {"True": "1", "true": "1", "TRUE": "1", "False": "0", "false": "0", "FALSE": "0"}
 
 _PLAIN = r"^-?[0-9]+(\.[0-9]+)?$"
 
-_WORDS = pa.array([*_MISSING, *_TRUTH])
-_MEANINGS = pa.array([*(None for _ in _MISSING), *_TRUTH.values()], pa.string())
+# pandas reads words of truth as booleans, and its frames train models with them.
+_MEANT = {**dict.fromkeys(MISSING), **{word: str(int(truth)) for truth, words in TRUTH.items() for word in words}}
+_WORDS, _MEANINGS = pa.array([*_MEANT]), pa.array([*_MEANT.values()], pa.string())
 
 
 class Features:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import catboost
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -167,3 +168,18 @@ def test_a_damaged_file_is_refused(tmp_path: Path, damaged: Callable[[bytes], by
     path.write_bytes(damaged(path.read_bytes()))
     with pytest.raises(ModelError):
         load_model(read_metadata(table.folder_for(tmp_path, "regression")))
+
+
+@pytest.mark.parametrize("name", ["model.cbm", "model.pkl"])
+@pytest.mark.parametrize("policy", ["SymmetricTree", "Lossguide"])
+def test_words_for_booleans_are_what_the_model_was_trained_on(tmp_path: Path, scored: Scored, name: str, policy: str) -> None:
+    """To the library, a boolean in a frame is `1` or `0`, and a text is what it says."""
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"a": rng.random(300) < 0.5, "b": rng.random(300) < 0.5, "c": rng.choice(["red", "blue", "1"], 300)})
+    frame = rows.assign(b=rows.b.map({True: "True", False: "False"}))
+    quiet: dict[str, Any] = {"iterations": 12, "verbose": 0, "allow_writing_files": False, "thread_count": 1, "grow_policy": policy}
+    model = catboost.CatBoostRegressor(**quiet, cat_features=list("abc")).fit(frame, rows.a * 2 + rows.b * 3 + (rows.c == "red"))
+    saved(tmp_path, model, name) if name.endswith("cbm") else joblib.dump(model, tmp_path / name)
+    given = rows.assign(a=rows.a.map({True: "true", False: "False"}).where(rows.index % 2 == 0, rows.a.astype(int).astype(str)))
+    output = scored(table.folder_for(tmp_path, "regression"), table.as_csv(given), is_trusted=True)
+    assert table.numbers(output) == model.predict(frame).tolist()

@@ -6,12 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+import lightgbm
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import table
+import xgboost
+from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 from reconciler.engine.job import ScoringJob
 from reconciler.engine.metadata import read_metadata
@@ -265,3 +270,40 @@ def test_a_pickle_beside_it_is_the_model(tmp_path: Path, scored: Scored) -> None
     joblib.dump(model, tmp_path / "model.joblib")
     output = scored(folder_for(tmp_path, "# no hooks\n"), "x\n1\n2\n", is_trusted=True)
     assert table.numbers(output) == pytest.approx(np.asarray(model.predict(pd.DataFrame({"x": [1, 2]}))).tolist())
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        pytest.param(lightgbm.LGBMRegressor(n_estimators=5, min_child_samples=5, n_jobs=1, verbosity=-1), id="LightGBM"),
+        pytest.param(xgboost.XGBRegressor(n_estimators=5, n_jobs=1, enable_categorical=True), id="XGBoost"),
+        pytest.param(HistGradientBoostingRegressor(max_iter=5, categorical_features="from_dtype"), id="histograms"),
+        pytest.param(make_pipeline(OneHotEncoder(handle_unknown="ignore"), Ridge()), id="one hot"),
+    ],
+)
+def test_a_models_own_predict_gets_the_columns_that_it_was_trained_on(tmp_path: Path, scored: Scored, estimator: Any) -> None:
+    """Of texts that look like numbers; a batch of rows need not have any that does not."""
+    kind = pd.CategoricalDtype(["07", "1.10", "red"])
+    code = pd.Series(["07", "1.10", "red", "07"] * 25)
+    estimator.fit(pd.DataFrame({"code": code.astype(kind), "x": np.arange(100) % 3}), code.map({"07": 1.0, "1.10": 5.0, "red": 9.0}))
+    joblib.dump(estimator, tmp_path / "model.pkl")
+    given = pd.DataFrame({"code": pd.Categorical(["07", "1.10", None][: 2 if "Pipeline" in str(estimator) else 3], dtype=kind), "x": 1})
+    content = table.as_csv(given.assign(code=given.code.astype(object)))
+    output = scored(folder_for(tmp_path, "", "regression"), content, is_trusted=True)
+    assert table.numbers(output) == estimator.predict(given).astype(float).tolist()
+
+
+def test_a_booster_beside_the_hooks_scores_as_itself(tmp_path: Path, scored: Scored) -> None:
+    rows = table.training()[["x", "z"]]
+    booster = xgboost.train({"nthread": 1, "objective": "binary:logistic"}, xgboost.DMatrix(rows, table.target(table.training()) > 0), 5)
+    joblib.dump(booster, tmp_path / "model.pkl")
+    given = table.unseen()[["x", "z"]]
+    output = scored(folder_for(tmp_path, "", "binary"), table.as_csv(given), is_trusted=True)
+    assert table.numbers(output, "t_yes_PREDICTION") == booster.predict(xgboost.DMatrix(given)).astype(float).tolist()
+
+
+def test_a_text_needs_a_hook(tmp_path: Path) -> None:
+    joblib.dump(Ridge().fit([[1.0]], [1.0]), tmp_path / "model.pkl")
+    with pytest.raises(ModelError) as caught:
+        load_model(read_metadata(folder_for(tmp_path, "", "textgeneration"), is_trusted=True))
+    assert "score(data, model, **kwargs)" in caught.value.detail

@@ -164,6 +164,8 @@ def test_a_call_takes_fewer_rows_of_a_larger_model(tmp_path: Path) -> None:
         ("multiclass", lambda: trained("multiclass", num_class=4).model_to_string(), "gives 4 scores for a row"),
         ("regression", lambda: trained("multiclass", num_class=3).model_to_string(), "gives 3 scores for a row"),
         ("regression", lambda: with_categories(trained(), [COLORS]), "lists categories for 1 columns, but has 3 categorical columns"),
+        ("regression", lambda: with_categories(trained(), [COLORS, LEVELS[:1], FLAGS]), "so their order cannot be told"),
+        ("regression", lambda: with_categories(trained(), [[[each] for each in COLORS], LEVELS, FLAGS]), "which is no text, number or boolean"),
         ("regression", lambda: "tree\nversion=v4\n", "Save it again with Booster.save_model"),
         ("regression", lambda: trained().model_to_string()[:900], "Save it again with Booster.save_model"),
     ],

@@ -1,6 +1,7 @@
 """CatBoost's binary models. The rule here: a row gets the number that the library's own predict gives for the same values.
 
-A category or a text is taken as it stands, and a missing one as empty, as in CatBoost's own reader of files; its frames may not hold one.
+A category or a text is taken as it stands, and a missing one as empty, as in CatBoost's own reader of files; its frames may not hold one. In its
+frames a boolean is `1` or `0`, and so is a word for one where the model knows these and not the words.
 """
 
 from typing import Any
@@ -13,6 +14,7 @@ import pyarrow as pa
 from reconciler.engine.metadata import Metadata
 from reconciler.engine.models.labels import order_of, unfit
 from reconciler.engine.models.model import Feature, Scores
+from reconciler.engine.words import TRUTH
 from reconciler.errors import ModelError, ScoringError
 
 _OBJECTIVES = {
@@ -27,6 +29,7 @@ _LINKED = {"Poisson": "Exponent", "Tweedie": "Exponent"}
 _WORK = 40_000_000
 _MAGIC = b"CBM1"
 _TEXTS = b"text_process_v"
+DIGITS = {word: str(int(truth)) for truth, words in TRUTH.items() for word in words}
 _FEWEST, _MOST = 256, 8192
 
 
@@ -40,6 +43,7 @@ class CatBoostModel:
         self._kind = kind
         self._metadata = metadata
         self._order = order
+        self._truths = truths_of(model)
 
     def predict(self, rows: pa.RecordBatch) -> Scores:
         try:
@@ -66,7 +70,7 @@ class CatBoostModel:
 
     def _pool(self, rows: pa.RecordBatch) -> catboost.Pool:
         categories, texts = self._model.get_cat_feature_indices(), self._model.get_text_feature_indices()
-        makers = dict.fromkeys(categories, _categories) | dict.fromkeys(texts, _texts)
+        makers = dict.fromkeys(categories, _categories) | dict.fromkeys(self._truths, _truths) | dict.fromkeys(texts, _texts)
         columns = {feature.name: makers.get(place, _numbers)(rows.column(place)) for place, feature in enumerate(self.features)}
         return catboost.Pool(pd.DataFrame(columns), cat_features=categories, text_features=texts, thread_count=1)
 
@@ -159,3 +163,23 @@ def _texts(values: pa.Array) -> Any:
 def _categories(values: pa.Array) -> Any:
     encoded = values.fill_null("").dictionary_encode()
     return pd.Categorical.from_codes(encoded.indices.to_numpy(), encoded.dictionary.to_pylist())
+
+
+def _truths(values: pa.Array) -> Any:
+    encoded = values.fill_null("").dictionary_encode()
+    return np.array([DIGITS.get(text, text) for text in encoded.dictionary.to_pylist()], object)[encoded.indices.to_numpy()]
+
+
+def truths_of(model: catboost.CatBoost) -> frozenset[int]:
+    """The places of the categorical features in which some split knows `1` or `0`, and none a word for a boolean."""
+    places, texts = model.get_cat_feature_indices(), model.get_text_feature_indices()
+    tried = [*DIGITS, "1", "0", "\0"]  # and one that no model knows
+    usual = ["\0" if place in (*places, *texts) else 0.0 for place in range(len(model.feature_names_))]
+    rows = [[*usual[:place], text, *usual[place + 1 :]] for place in places for text in tried]
+    if not rows:
+        return frozenset()
+    leaves = model.calc_leaf_indexes(catboost.Pool(rows, cat_features=places, text_features=texts, thread_count=1), thread_count=1)
+    found = np.asarray(leaves).reshape(len(places), len(tried), -1)
+    is_known = (found != found[:, -1:]).any(axis=2)
+    words = len(DIGITS)
+    return frozenset(place for place, known in zip(places, is_known, strict=True) if not known[:words].any() and known[words:].any())

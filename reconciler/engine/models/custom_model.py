@@ -3,7 +3,8 @@
     load: init(code_dir=…), then load_model(code_dir), or the one model file beside custom.py
     rows: transform(data, model) -> score(data, model, **labels) or the model's own predict -> post_process(predictions, model)
 
-The rows come as pandas reads them from a file. Hooks need not be made for threads, so they are called one at a time.
+The rows come as pandas reads them from a file. Where only the model itself reads them, it is given the columns that it names, and those that it knows
+to be texts or categories as it was trained on them. Hooks need not be made for threads, so they are called one at a time.
 """
 
 import importlib.util
@@ -15,14 +16,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from reconciler.engine.artifact import PICKLE, SUFFIXES
 from reconciler.engine.metadata import Metadata
 from reconciler.engine.models.answers import rows_at_once, scores_of
-from reconciler.engine.models.estimator import failure, predictor
-from reconciler.engine.models.frame import inferred
+from reconciler.engine.models.estimator import booster_model, failure, fitted_names, predictor
+from reconciler.engine.models.estimator_columns import columns_of
+from reconciler.engine.models.frame import inferred, words
 from reconciler.engine.models.model import Feature, Scores
 from reconciler.engine.models.pickle_model import unpickled
 from reconciler.errors import ModelError, ScoringError
@@ -36,30 +39,35 @@ Hook = Callable[..., Any]
 class CustomModel:
     def __init__(self, metadata: Metadata, hooks: ModuleType, model: Any) -> None:
         self.rows_at_once = rows_at_once(metadata)
-        # What the metadata lists; without a list, every column of the intake, as DRUM gives them.
-        self.features = tuple(Feature(name, is_text=True) for name in metadata.feature_names)
         self._metadata = metadata
         self._model = model
         self._transform: Hook | None = getattr(hooks, "transform", None)
         self._score: Hook | None = getattr(hooks, "score", None)
         self._post_process: Hook | None = getattr(hooks, "post_process", None)
-        self._own = None if self._score else predictor(metadata, model)
+        is_alone = not self._transform and not self._score
+        self._booster = booster_model(metadata, model) if is_alone else None
+        self._own = None if self._score or self._booster else predictor(metadata, model)
+        # Else what the metadata lists; without a list, every column of the intake, as DRUM gives them.
+        names = (fitted_names(model) if is_alone else []) or metadata.feature_names
+        self.features = self._booster.features if self._booster else tuple(Feature(name, is_text=True) for name in names)
+        self._columns = words(metadata) | (columns_of(metadata, model, names) if is_alone and not self._booster else {})
         self._turn = threading.Lock()
 
     def predict(self, rows: pa.RecordBatch) -> Scores:
-        data = inferred(rows, self._metadata.text_features)
         try:
             with self._turn:
-                return self._predicted(data)
+                return self._processed(self._booster.predict(rows) if self._booster else self._scores(inferred(rows, self._columns)))
         except ScoringError:
             raise
         except Exception as error:  # a hook may raise what it likes
             raise failure(error) from error
 
-    def _predicted(self, data: pd.DataFrame) -> Scores:
+    def _scores(self, data: pd.DataFrame) -> Scores:
         if self._transform:
             data = self._transform(data, self._model)
-        scores = self._own(data) if self._own else scores_of(self._metadata, self._scored(data, self._score))
+        return np.asarray(self._own(data), np.float64) if self._own else scores_of(self._metadata, self._scored(data, self._score))
+
+    def _processed(self, scores: Scores) -> Scores:
         if not self._post_process:
             return scores
         return scores_of(self._metadata, self._post_process(_marshalled(self._metadata, scores), self._model))

@@ -1,71 +1,78 @@
 """A fitted scikit-learn estimator as a model. The rule here: the row's number is that of the estimator's own predict or predict_proba."""
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from reconciler.engine import artifact
 from reconciler.engine.metadata import Metadata
-from reconciler.engine.models.estimator_columns import text_columns
+from reconciler.engine.models.estimator_columns import columns_of, library
+from reconciler.engine.models.estimator_parts import answering, parts, wrapped
 from reconciler.engine.models.estimator_trees import contributions
 from reconciler.engine.models.estimator_weights import weights
-from reconciler.engine.models.frame import typed
+from reconciler.engine.models.frame import Column, typed
 from reconciler.engine.models.labels import order_of, unfit
-from reconciler.engine.models.model import Feature, Scores, linear_terms, matrix
+from reconciler.engine.models.model import Feature, Model, Scores, linear_terms, matrix
 from reconciler.engine.models.one_thread import OneThread
 from reconciler.errors import ModelError, ScoringError
 
 _ROWS = 4096
+# What is pickled without an estimator around it is no other than the model in the library's own format.
+_BOOSTERS = {"lightgbm.basic.Booster": artifact.LIGHTGBM, "xgboost.core.Booster": artifact.XGBOOST}
+# How CatBoost and LightGBM name columns that have no names, by their places.
+_NAMELESS = ("", "Column_")
 
 
+@dataclass(frozen=True, kw_only=True)
 class EstimatorModel:
-    """One fitted on a frame is given a frame, by its names; one fitted on a bare table is given that."""
+    """`table` makes of rows what the estimator was fitted on, a frame or a bare table; `turn` is held while `scores` is called."""
 
-    rows_at_once = _ROWS
-
-    def __init__(self, features: tuple[Feature, ...], has_names: bool, predict: Callable[[Any], Any]) -> None:
-        self.features = features
-        self._has_names = has_names
-        self._predict = predict
-        self._one_thread = OneThread()
+    features: tuple[Feature, ...]
+    table: Callable[[pa.RecordBatch], Any]
+    scores: Callable[[Any], Any]
+    turn: AbstractContextManager[object]
+    one_thread: OneThread = field(default_factory=OneThread)
+    rows_at_once: int = _ROWS
 
     def predict(self, rows: pa.RecordBatch) -> Scores:
-        return self._answer(self._predict, rows)
+        return self._answer(self.scores, rows)
 
     def _answer(self, call: Callable[[Any], Any], rows: pa.RecordBatch) -> Scores:
         try:
-            with self._one_thread.held():
-                return np.asarray(call(typed(rows) if self._has_names else matrix(rows, np.float64)), np.float64)
+            with self.one_thread.held(), self.turn:
+                return np.asarray(call(self.table(rows)), np.float64)
         except ScoringError:
             raise
         except Exception as error:  # an estimator may raise what it likes
             raise failure(error) from error
 
 
+@dataclass(frozen=True, kw_only=True)
 class TreesEstimatorModel(EstimatorModel):
     """One whose own library says what each feature adds."""
 
-    def __init__(self, features: tuple[Feature, ...], has_names: bool, predict: Callable[[Any], Any], contributions: Callable[[Any], Scores]) -> None:
-        super().__init__(features, has_names, predict)
-        self._contributions = contributions
+    parts: Callable[[Any], Scores]
 
     def contributions(self, rows: pa.RecordBatch) -> Scores:
-        return self._answer(self._contributions, rows)
+        return self._answer(self.parts, rows)
 
 
+@dataclass(frozen=True, kw_only=True)
 class LinearEstimatorModel(EstimatorModel):
     """One that is linear in its features."""
 
-    def __init__(
-        self, features: tuple[Feature, ...], has_names: bool, predict: Callable[[Any], Any], coefficients: Scores, constants: Scores
-    ) -> None:
-        super().__init__(features, has_names, predict)
-        self._coefficients = coefficients
-        self._constants = constants
+    coefficients: Scores
+    constants: Scores
 
     def terms(self, rows: pa.RecordBatch) -> Scores:
-        return linear_terms(matrix(rows, np.float64), self._coefficients, self._constants)
+        return linear_terms(matrix(rows, np.float64), self.coefficients, self.constants)
 
 
 def failure(error: Exception) -> ScoringError:
@@ -73,34 +80,71 @@ def failure(error: Exception) -> ScoringError:
     return ScoringError("The model failed", f"It raised {type(error).__name__}: {said}.")
 
 
-def model_of(metadata: Metadata, estimator: Any) -> EstimatorModel:
-    """Raises ModelError for an object that cannot predict what the metadata says."""
-    fitted_on = _fitted_names(estimator)
-    names = fitted_on or list(metadata.feature_names)
+def model_of(metadata: Metadata, loaded: Any) -> Model:
+    """Of what was in a file of Python objects. Raises ModelError for an object that cannot predict what the metadata says."""
+    return booster_model(metadata, loaded) or estimator_model(metadata, loaded)
+
+
+def booster_model(metadata: Metadata, loaded: Any) -> Model | None:
+    """None for what is no booster; raises ModelError."""
+    family = _BOOSTERS.get(f"{type(loaded).__module__}.{type(loaded).__qualname__}")
+    if family is None:
+        return None
+    if metadata.target_type not in family.target_types:
+        raise unfit(metadata, f"it is a Booster of {family.name}, which the engine does not score as {metadata.target_type}")
+    made: Model = import_module(f"reconciler.engine.models.{family.extra}_model").model_of(metadata, loaded)
+    return made
+
+
+def estimator_model(metadata: Metadata, estimator: Any) -> EstimatorModel:
+    """Raises ModelError."""
+    fitted_on = fitted_names(estimator)
+    names = fitted_on or list(metadata.feature_names) or _written_names(estimator)
     expected = getattr(estimator, "n_features_in_", None)
     if not names:
         advice = "fit it on a pandas frame, or add the list feature_names to inferenceModel in model-metadata.yaml"
         raise ModelError("The model does not name its columns", f"{metadata.artifact}: it was fitted on a table without names; {advice}.")
     if expected and int(expected) != len(names):  # CatBoost's says 0 once it was pickled
         raise unfit(metadata, f"it has {expected} features, but feature_names lists {len(names)}")
-    texts = text_columns(estimator, names) | {name for name, kind in metadata.column_types.items() if kind == "string"}
-    features = tuple(Feature(name, is_text=name in texts) for name in names)
-    call = predictor(metadata, estimator)
-    has_names = bool(fitted_on) or bool(texts)
+    columns = columns_of(metadata, estimator, names)
+    features = tuple(Feature(name, is_text=name in columns and columns[name].is_text) for name in names)
+    table = partial(typed if fitted_on else _objects, columns=columns) if fitted_on or columns else partial(matrix, dtype=np.float64)
+    model = EstimatorModel(features=features, table=table, scores=predictor(metadata, estimator), turn=_turn(estimator))
     order = order_of(metadata, _labels(metadata, estimator.classes_)) if metadata.target_type in ("Binary", "Multiclass") else []
-    if not texts and (found := weights(metadata.target_type, estimator, order)):
-        return LinearEstimatorModel(features, has_names, call, *found)
-    if trees := contributions(metadata.target_type, estimator, order):
-        return TreesEstimatorModel(features, has_names, call, trees)
-    return EstimatorModel(features, has_names, call)
+    inner = answering(estimator)
+    if not columns and (found := weights(metadata.target_type, inner, order)):
+        return LinearEstimatorModel(**vars(model), coefficients=found[0], constants=found[1])
+    if trees := contributions(metadata.target_type, inner, order):
+        return TreesEstimatorModel(**vars(model), parts=trees)
+    return model
+
+
+def _objects(rows: pa.RecordBatch, columns: Mapping[str, Column]) -> Any:
+    """A bare table of texts and numbers."""
+    return typed(rows, columns).to_numpy(object)
+
+
+def _turn(estimator: Any) -> AbstractContextManager[object]:
+    """One call at a time where a part is a linear model of XGBoost: by its documentation, predict is safe in several threads for trees only."""
+    is_linear = any(library(part) == "xgboost.XGBModel" and part.booster == "gblinear" for part, _ in parts(estimator, ()))
+    return threading.Lock() if is_linear else nullcontext()
 
 
 def predictor(metadata: Metadata, estimator: Any) -> Callable[[Any], Any]:
     """The call that gives a block of scores. Raises ModelError."""
+    if metadata.target_type not in _PREDICTORS:
+        raise unfit(metadata, f"a model gives no {metadata.target_type} by itself; write a hook score(data, model, **kwargs)")
     return _PREDICTORS[metadata.target_type](metadata, estimator)
 
 
-def _fitted_names(estimator: Any) -> list[str]:
+def fitted_names(estimator: Any) -> list[str]:
+    """The columns that it was fitted on; none where it does not say, or made names of their places."""
+    names = _written_names(estimator)
+    return [] if names in ([f"{prefix}{place}" for place in range(len(names))] for prefix in _NAMELESS) else names
+
+
+def _written_names(estimator: Any) -> list[str]:
+    """Of the estimator, or of what it only hands its table to."""
     for attribute in ("feature_names_in_", "feature_names_", "feature_name_"):
         try:
             names = getattr(estimator, attribute, None)
@@ -108,7 +152,7 @@ def _fitted_names(estimator: Any) -> list[str]:
             continue
         if names is not None:
             return [str(name) for name in names]
-    return []
+    return next((names for part in wrapped(estimator) if (names := _written_names(part))), [])
 
 
 def _regression(metadata: Metadata, estimator: Any) -> Callable[[Any], Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from reconciler.engine.models.estimator_columns import library
 from reconciler.engine.models.model import Scores
 
 # Gives (n, features + 1), or (n, classes, features + 1): in the library's own order of the classes, and of two for the second.
@@ -20,8 +21,7 @@ def contributions(target_type: str, estimator: Any, order: list[int]) -> Callabl
 
     `order` says for each of the metadata's labels its place among the estimator's; none for a regression.
     """
-    bases = (f"{base.__module__.partition('.')[0]}.{base.__name__}" for base in type(estimator).__mro__)
-    trees = next((_TREES[base] for base in bases if base in _TREES), None)
+    trees = _TREES.get(library(estimator))
     if trees is None or target_type not in ("Regression", "Binary", "Multiclass"):
         return None
 
@@ -51,7 +51,8 @@ def _xgboost(estimator: Any, table: Any) -> Any:
 def _catboost(estimator: Any, table: Any) -> Any:
     import catboost
 
-    pool = catboost.Pool(table, cat_features=estimator.get_cat_feature_indices(), thread_count=1)
+    categories, texts = estimator.get_cat_feature_indices(), estimator.get_text_feature_indices()
+    pool = catboost.Pool(table, cat_features=categories, text_features=texts, thread_count=1)
     return estimator.get_feature_importance(pool, type="ShapValues", thread_count=1)
 
 

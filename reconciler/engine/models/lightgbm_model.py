@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from reconciler.engine.metadata import Metadata
 from reconciler.engine.models.categories import codes_of, recoded
-from reconciler.engine.models.lightgbm_text import categorical_columns, damage, header_value
+from reconciler.engine.models.lightgbm_text import categorical_columns, damage, header_value, largest_category
 from reconciler.engine.models.model import Feature, Scores, matrix
 from reconciler.errors import ModelError, ScoringError
 
@@ -64,9 +64,26 @@ def load(metadata: Metadata) -> LightGBMModel:
         booster = lightgbm.Booster(model_str=text)
     except (lightgbm.basic.LightGBMError, OSError, ValueError) as error:
         raise _unloadable(metadata, str(error)) from error
+    return _model(metadata, booster, text)
+
+
+def model_of(metadata: Metadata, booster: lightgbm.Booster) -> LightGBMModel:
+    """Of one that was pickled. Raises ModelError."""
+    return _model(metadata, booster, booster.model_to_string())
+
+
+def categories_of(metadata: Metadata, booster: lightgbm.Booster) -> dict[str, list[Any]]:
+    """The categories of each column that was a pandas frame's categorical one, in the order of their codes. Raises ModelError."""
+    return _categories(metadata, booster, booster.model_to_string())
+
+
+def _model(metadata: Metadata, booster: lightgbm.Booster, text: str) -> LightGBMModel:
     _check_objective(metadata, text)
     _check_outputs(metadata, booster)
-    return LightGBMModel(booster, _categories(metadata, booster, text))
+    try:
+        return LightGBMModel(booster, _categories(metadata, booster, text))
+    except ValueError as error:
+        raise _unloadable(metadata, str(error)) from error
 
 
 def _unloadable(metadata: Metadata, why: str) -> ModelError:
@@ -95,11 +112,12 @@ def _categories(metadata: Metadata, booster: lightgbm.Booster, text: str) -> dic
     """The categories of each categorical column, in the order of their codes; none if the categories were numbers from the start."""
     listed = booster.pandas_categorical or []
     names = booster.feature_name()
-    columns = [names[index] for index in categorical_columns(text)]
-    if listed and len(listed) != len(columns):
+    columns = categorical_columns(text)
+    is_certain = len(listed) == len(columns) and all(largest_category(text, place) < len(each) for place, each in zip(columns, listed, strict=True))
+    if listed and not is_certain:
         detail = (
-            f"{metadata.artifact} lists categories for {len(listed)} columns, but has {len(columns)} categorical columns, "
-            "so their order cannot be told. Train with unordered pandas categories only."
+            f"{metadata.artifact} lists categories for {len(listed)} columns, but has {len(columns)} categorical columns, or other ones, "
+            "so their order cannot be told. Train with unordered pandas categories only, and name no other columns as categorical_feature."
         )
         raise ModelError("The model's categories are ambiguous", detail)
-    return dict(zip(columns, listed, strict=False))
+    return {names[place]: each for place, each in zip(columns, listed, strict=False)}

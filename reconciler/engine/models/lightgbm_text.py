@@ -25,8 +25,22 @@ def header_value(text: str, key: str) -> str:
 def categorical_columns(text: str) -> list[int]:
     if parameter := re.search(r"^\[categorical_feature: ([\d,]*)\]$", text, re.MULTILINE):
         return sorted(int(index) for index in parameter[1].split(",") if index)
-    # Without parameters: the range of a number is [low:high], the values of a category are 1:2:3.
-    return [index for index, info in enumerate(header_value(text, "feature_infos").split(" ")) if ":" in info and not info.startswith("[")]
+    return [place for place, info in enumerate(_infos(text)) if _lists_categories(info)]
+
+
+def largest_category(text: str, place: int) -> float:
+    """The largest number among the categories of a column; -1 if they are not listed."""
+    info = _infos(text)[place]
+    return max(map(float, info.split(":"))) if _lists_categories(info) else -1
+
+
+def _infos(text: str) -> list[str]:
+    return header_value(text, "feature_infos").split(" ")
+
+
+def _lists_categories(info: str) -> bool:
+    """The range of a number is [low:high], the values of a category are 1:2:3."""
+    return ":" in info and not info.startswith("[")
 
 
 def damage(text: str) -> str | None:

@@ -1,7 +1,8 @@
 """ONNX models that are linear in their features. The rule here: what looks linear is believed only when its terms give the session's own predictions.
 
-Looked for is what scikit-learn's converters write: one LinearRegressor or LinearClassifier over a table that was at most scaled and shifted, column
-by column. A linear model that is written in another way is a model like any other.
+Looked for is what scikit-learn's converters write, over a table that was at most scaled and shifted, column by column: one LinearRegressor or
+LinearClassifier, or, for inputs of doubles, one product with a matrix and what is added to it. A linear model that is written in another way is a
+model like any other.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,13 +16,15 @@ from numpy.typing import NDArray
 from onnx.helper import get_attribute_value
 
 from reconciler.engine.metadata import Metadata
-from reconciler.engine.models.labels import order_of
+from reconciler.engine.models.labels import Label, order_of
 from reconciler.engine.models.model import Feature, Model, Scores, linear_terms
+from reconciler.engine.models.onnx_graph import graph_labels
 from reconciler.errors import ModelError, ScoringError
 
 Inputs = Callable[[pa.RecordBatch], dict[str, NDArray[Any]]]
 
-_CLOSE = 1e-4
+# How close a sum of the terms must come to the session's own prediction.
+_CLOSE = {onnx.TensorProto.FLOAT: 1e-4, onnx.TensorProto.DOUBLE: 1e-9}
 _CHECKED = 64
 
 
@@ -41,6 +44,17 @@ def _softmax(raw: Scores) -> Scores:
 
 
 _LINKS: dict[bytes, Callable[[Scores], Scores]] = {b"LOGISTIC": _logistic, b"SOFTMAX": _softmax}
+
+
+@dataclass(frozen=True)
+class _Linear:
+    """What a graph computes out of `tensor`: `coefficients` are (outputs, features), `constants` (outputs,); `labels` those of its outputs."""
+
+    tensor: str
+    coefficients: Scores
+    constants: Scores
+    labels: list[Label]
+    link: bytes
 
 
 @dataclass(frozen=True)
@@ -72,38 +86,71 @@ class LinearOnnxModel:
 
 def linear(metadata: Metadata, graph: onnx.ModelProto, model: Model, inputs: Inputs) -> Model:
     """The model with its terms if it is linear, and as it was if not."""
-    found = _found(metadata, graph.graph, model, inputs)
-    if found is None or not _is_right(metadata, found):
+    found = _found(metadata, graph, model, inputs)
+    if found is None or not _is_right(metadata, found, _CLOSE.get(graph.graph.input[0].type.tensor_type.elem_type, 0)):
         return model
     return found
 
 
-def _found(metadata: Metadata, graph: onnx.GraphProto, model: Model, inputs: Inputs) -> LinearOnnxModel | None:
-    nodes = [node for node in graph.node if node.op_type in ("LinearRegressor", "LinearClassifier")]
-    if len(nodes) != 1 or len(graph.input) != 1:
+def _found(metadata: Metadata, graph: onnx.ModelProto, model: Model, inputs: Inputs) -> LinearOnnxModel | None:
+    width = len(model.features)
+    read = (_operator, _product)
+    step = next((step for each in read if (step := each(metadata, graph, width))), None)
+    if step is None or len(graph.graph.input) != 1:
         return None
-    attributes = {attribute.name: get_attribute_value(attribute) for attribute in nodes[0].attribute}
-    scaling = _scaling(graph, nodes[0].input[0], len(model.features))
-    weights = _weights(metadata, attributes, len(model.features))
+    scaling = _scaling(graph.graph, step.tensor, width)
+    weights = _weights(metadata, step)
     if scaling is None or weights is None:
         return None
-    name = graph.input[0].name
-    return LinearOnnxModel(
-        model, lambda rows: inputs(rows)[name], *scaling, *weights, _LINKS.get(attributes.get("post_transform", b"NONE"), _logistic)
-    )
+    name = graph.graph.input[0].name
+    return LinearOnnxModel(model, lambda rows: inputs(rows)[name], *scaling, *weights, _LINKS.get(step.link, _logistic))
 
 
-def _weights(metadata: Metadata, attributes: Mapping[str, Any], width: int) -> tuple[Scores, Scores] | None:
-    """Coefficients and constants of each output, in the order of the metadata's labels; of the positive class alone for a binary model."""
+def _operator(metadata: Metadata, graph: onnx.ModelProto, width: int) -> _Linear | None:
+    """The one operator for linear models."""
+    nodes = [node for node in graph.graph.node if node.op_type in ("LinearRegressor", "LinearClassifier")]
+    if len(nodes) != 1:
+        return None
+    attributes = {attribute.name: get_attribute_value(attribute) for attribute in nodes[0].attribute}
     coefficients = np.array(attributes["coefficients"], np.float64)
     if coefficients.size % width:
         return None
     coefficients = coefficients.reshape(-1, width)
     constants = np.array(attributes.get("intercepts", np.zeros(len(coefficients))), np.float64)
+    labels = [label.decode() for label in attributes.get("classlabels_strings", ())] or list(attributes.get("classlabels_ints", ()))
+    return _Linear(nodes[0].input[0], coefficients, constants, labels, attributes.get("post_transform", b"NONE"))
+
+
+def _product(metadata: Metadata, graph: onnx.ModelProto, width: int) -> _Linear | None:
+    """The one product with a constant matrix, and the constant that is added to it."""
+    known = _constants(graph.graph)
+    nodes = [node for node in graph.graph.node if node.op_type == "MatMul"]
+    if len(nodes) != 1 or nodes[0].input[1] not in known or known[nodes[0].input[1]].size % width:
+        return None
+    coefficients = known[nodes[0].input[1]].reshape(width, -1).T
+    added = [node for node in graph.graph.node if node.op_type == "Add" and node.input[0] == nodes[0].output[0]]
+    constants = known.get(added[0].input[1]) if len(added) == 1 else None
+    try:
+        labels = graph_labels(metadata, graph) if metadata.class_labels else []
+    except ModelError:
+        return None
+    link = b"SOFTMAX" if any(node.op_type == "Softmax" for node in graph.graph.node) else b"LOGISTIC"
+    return _Linear(nodes[0].input[0], coefficients, np.zeros(len(coefficients)) if constants is None else constants, labels, link)
+
+
+def _constants(graph: onnx.GraphProto) -> dict[str, Scores]:
+    """Numbers that do not depend on the input, in one row."""
+    tensors = (each for each in graph.initializer if each.data_type in _CLOSE)
+    return {each.name: np.asarray(onnx.numpy_helper.to_array(each), np.float64).reshape(-1) for each in tensors}
+
+
+def _weights(metadata: Metadata, step: _Linear) -> tuple[Scores, Scores] | None:
+    """Coefficients and constants of each output, in the order of the metadata's labels; of the positive class alone for a binary model."""
+    coefficients, constants = step.coefficients, step.constants
     if metadata.target_type == "Regression":
         return (coefficients, constants) if len(coefficients) == len(constants) == 1 else None
     try:
-        order = order_of(metadata, _labels(attributes))
+        order = order_of(metadata, step.labels)
     except ModelError:
         return None
     if not len(coefficients) == len(constants) == len(order):
@@ -112,18 +159,14 @@ def _weights(metadata: Metadata, attributes: Mapping[str, Any], width: int) -> t
         return coefficients[order], constants[order]
     # Of two classes, softmax goes by the difference, and the logistic function is given one as the other's negative.
     positive, negative = order
-    halves = 1 if attributes.get("post_transform") == b"SOFTMAX" else 2
+    halves = 1 if step.link == b"SOFTMAX" else 2
     return (coefficients[[positive]] - coefficients[[negative]]) / halves, (constants[[positive]] - constants[[negative]]) / halves
-
-
-def _labels(attributes: Mapping[str, Any]) -> list[str | int]:
-    return [label.decode() for label in attributes.get("classlabels_strings", ())] or list(attributes.get("classlabels_ints", ()))
 
 
 def _scaling(graph: onnx.GraphProto, tensor: str, width: int) -> tuple[Scores, Scores] | None:
     """Shift and scale of each column on the way from the graph's input to the tensor; None if that is not all that happens to it."""
     makers = {output: node for node in graph.node for output in node.output}
-    constants = {each.name: np.asarray(onnx.numpy_helper.to_array(each), np.float64).reshape(-1) for each in graph.initializer}
+    constants = _constants(graph)
     steps: list[tuple[Scores, Scores]] = []
     while tensor != graph.input[0].name:
         node = makers.get(tensor)
@@ -155,13 +198,13 @@ def _step(node: onnx.NodeProto, constants: Mapping[str, Scores], width: int) -> 
     return shift, scale
 
 
-def _is_right(metadata: Metadata, model: LinearOnnxModel) -> bool:
+def _is_right(metadata: Metadata, model: LinearOnnxModel, close: float) -> bool:
     """Whether the terms give what the session predicts, for some rows of usual values."""
     usual = np.random.default_rng(0).normal(size=(_CHECKED, len(model.features)))
     values = (usual - model.shift) / np.where(model.scale == 0, 1, model.scale)
     rows = pa.RecordBatch.from_arrays([pa.array(column) for column in values.T], names=[feature.name for feature in model.features])
     raw = model.terms(rows).sum(axis=-1)
     try:
-        return bool(np.allclose(model.predict(rows), raw if metadata.target_type == "Regression" else model.link(raw), _CLOSE, _CLOSE))
+        return bool(np.allclose(model.predict(rows), raw if metadata.target_type == "Regression" else model.link(raw), close, close))
     except ScoringError:
         return False

@@ -5,11 +5,12 @@ from typing import Any
 import joblib
 
 from reconciler.engine.metadata import Metadata
-from reconciler.engine.models.estimator import EstimatorModel, model_of
+from reconciler.engine.models.estimator import model_of
+from reconciler.engine.models.model import Model
 from reconciler.errors import ModelError
 
 
-def load(metadata: Metadata) -> EstimatorModel:
+def load(metadata: Metadata) -> Model:
     return model_of(metadata, unpickled(metadata))
 
 

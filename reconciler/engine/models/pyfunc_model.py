@@ -14,7 +14,7 @@ import pyarrow as pa
 from reconciler.engine.metadata import Metadata
 from reconciler.engine.models.answers import rows_at_once, scores_of
 from reconciler.engine.models.estimator import failure
-from reconciler.engine.models.frame import inferred, typed
+from reconciler.engine.models.frame import inferred, typed, words
 from reconciler.engine.models.model import Feature, Scores
 from reconciler.errors import ModelError, ScoringError
 
@@ -37,7 +37,7 @@ class PyfuncModel:
 
     def predict(self, rows: pa.RecordBatch) -> Scores:
         types = self._metadata.column_types
-        data = _as_signed(typed(rows), types) if types else inferred(rows, self._metadata.text_features)
+        data = _as_signed(typed(rows), types) if types else inferred(rows, words(self._metadata))
         try:
             with self._turn:
                 answer = self._model.predict(data)

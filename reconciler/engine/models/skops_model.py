@@ -6,7 +6,8 @@ from typing import Any
 import skops.io
 
 from reconciler.engine.metadata import Metadata
-from reconciler.engine.models.estimator import EstimatorModel, model_of
+from reconciler.engine.models.estimator import model_of
+from reconciler.engine.models.model import Model
 from reconciler.errors import ModelError
 
 # Beyond what skops itself takes for safe (0.16). Reviewed: each is a container of numbers, or a pure function of arrays, that scikit-learn's own
@@ -66,7 +67,7 @@ REVIEWED = frozenset(
 )
 
 
-def load(metadata: Metadata) -> EstimatorModel:
+def load(metadata: Metadata) -> Model:
     return model_of(metadata, _loaded(metadata))
 
 

@@ -11,7 +11,7 @@ import xgboost
 from numpy.typing import NDArray
 
 from reconciler.engine.metadata import Metadata
-from reconciler.engine.models.categories import Codes, codes_of, recoded
+from reconciler.engine.models.categories import NEW, Codes, codes_of, recoded, refuse_new
 from reconciler.engine.models.labels import unfit
 from reconciler.engine.models.model import Feature, Scores, matrix
 from reconciler.engine.models.xgboost_document import Document, damage, document_of, outputs_of
@@ -19,7 +19,6 @@ from reconciler.errors import ModelError, ScoringError
 
 # Objectives whose scores are probabilities. A regression may have any objective with one output.
 _PROBABILITIES = {"Binary": frozenset({"binary:logistic", "reg:logistic"}), "Multiclass": frozenset({"multi:softprob"})}
-_UNSEEN = -1
 # The work of one predict call, in rows x rounds: some tenths of a second, so that an abort does not wait long.
 _WORK = 4_000_000
 _FEWEST, _MOST = 256, 8192
@@ -61,12 +60,8 @@ class XGBoostModel:
         return np.asarray(answer, np.float64)
 
     def _coded(self, name: str, column: pa.Array) -> NDArray[np.float64]:
-        """XGBoost refuses a category that it was not trained with; 3.2 does so for some only, and scores the others as the next in the alphabet."""
-        codes = recoded(column, self._codes[name], _UNSEEN)
-        if (unseen := np.flatnonzero(codes == _UNSEEN)).size:
-            value = column[int(unseen[0])].as_py()
-            detail = f"{name} is {value!r}, which the model was not trained with, and XGBoost has no prediction for a new category."
-            raise ScoringError("A category is unknown to the model", detail)
+        codes = recoded(column, self._codes[name], NEW)
+        refuse_new(name, column, codes)
         return codes
 
 
@@ -81,12 +76,32 @@ def load(metadata: Metadata) -> XGBoostModel:
         booster.load_model(bytearray(content))
     except (xgboost.core.XGBoostError, OSError, ValueError) as error:
         raise _unloadable(metadata, _said(error)) from error
+    return _model(metadata, booster, document)
+
+
+def model_of(metadata: Metadata, booster: xgboost.Booster) -> XGBoostModel:
+    """Of one that was pickled. Raises ModelError."""
+    booster.set_param({"nthread": 1, "verbosity": 0})
+    return _model(metadata, booster, document_of(bytes(booster.save_raw("json"))))
+
+
+def categories_of(booster: xgboost.Booster) -> dict[str, pa.Array]:
+    """The categories of each column that was a pandas frame's categorical one, in the order of their codes and of the type that they had."""
+    if is_linear(booster):
+        return {}  # the library raises for it
+    return {name: values for name, values in booster.get_categories(export_to_arrow=True).to_arrow() if values is not None}
+
+
+def is_linear(booster: xgboost.Booster) -> bool:
+    """Then its predict is not safe in several threads."""
+    return bool(json.loads(booster.save_config())["learner"]["gradient_booster"]["name"] == "gblinear")
+
+
+def _model(metadata: Metadata, booster: xgboost.Booster, document: Document) -> XGBoostModel:
     _check_objective(metadata, document)
-    names = _names(metadata, booster)
-    is_linear = document["learner"]["gradient_booster"]["name"] == "gblinear"
-    codes = {} if is_linear else _codes(booster)
-    features = tuple(Feature(name, is_text=name in codes) for name in names)
-    return XGBoostModel(booster, features, codes, _rounds(document), is_linear=is_linear)
+    codes = {name: codes_of(values.to_pylist()) for name, values in categories_of(booster).items()}
+    features = tuple(Feature(name, is_text=name in codes) for name in _names(metadata, booster))
+    return XGBoostModel(booster, features, codes, _rounds(document), is_linear=is_linear(booster))
 
 
 def _unloadable(metadata: Metadata, why: str) -> ModelError:
@@ -121,11 +136,6 @@ def _names(metadata: Metadata, booster: xgboost.Booster) -> list[str]:
     if len(names) != features:
         raise unfit(metadata, f"it has {features} features, but feature_names lists {len(names)}")
     return names
-
-
-def _codes(booster: xgboost.Booster) -> dict[str, Codes]:
-    categories = booster.get_categories(export_to_arrow=True)
-    return {name: codes_of(values.to_pylist()) for name, values in categories.to_arrow() if values is not None}
 
 
 def _rounds(document: Document) -> tuple[int, int]:
