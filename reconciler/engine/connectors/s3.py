@@ -12,7 +12,8 @@ import os
 import re
 import urllib.error
 import urllib.request
-from functools import partial
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import quote
 
@@ -20,7 +21,7 @@ from obstore.store import S3Store
 
 from reconciler.engine.connectors.bucket import Bucket
 from reconciler.engine.connectors.objects import Objects
-from reconciler.engine.connectors.store import Located, System
+from reconciler.engine.connectors.store import SHARED, Located, System
 from reconciler.engine.packages import engine_packages
 from reconciler.engine.place import Place
 from reconciler.errors import ScoringError
@@ -41,26 +42,31 @@ def locate(place: Place) -> Located:
     wanted: ServerSideEncryption | None = getattr(settings, "server_side_encryption", None)
     keys = _keys(place)
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or (_DEFAULT_REGION if endpoint else bucket_region(bucket))
-    options: dict[str, Any] = {
-        "region": region,
-        **({"endpoint": endpoint} if endpoint else {}),
-        # Not as options: what they leave out, a session token, would be taken from the environment.
-        **({"skip_signature": False, "credential_provider": lambda: keys} if keys else {"skip_signature": True}),
-        **_encryption(wanted),
-        "s3_express": False,
-    }
+    signing = None if keys is None else tuple(keys.items())
+    options = {**_encryption(wanted), **({"endpoint": endpoint} if endpoint else {}), "region": region}
     for name in _BENDING:
         os.environ.pop(name, None)
-    about = (partial(S3Store, bucket, **options), f"s3://{bucket}/", endpoint or AWS, _SYSTEM, bool(keys))
     if wanted and wanted.kms_encryption_context:
         if not keys:
             raise _unsupported("kmsEncryptionContext needs a credential. Name one")
         with engine_packages("aws"):
             from reconciler.engine.connectors.s3_context import ContextBucket, client
-        made: Bucket = ContextBucket(partial(client, keys, region, endpoint), _in_context(wanted), *about)
-    else:
-        made = Bucket(*about)
-    return Located(made, key or "/")
+        about = _about(bucket, signing, **options)
+        return Located(ContextBucket(partial(client, keys, region, endpoint), _in_context(wanted), *about), key or "/")
+    return Located(_bucket(bucket, signing, **options), key or "/")
+
+
+@lru_cache(maxsize=SHARED)
+def _bucket(name: str, keys: tuple[tuple[str, Any], ...] | None, **options: Any) -> Bucket:
+    return Bucket(*_about(name, keys, **options))
+
+
+def _about(name: str, keys: tuple[tuple[str, Any], ...] | None, **options: Any) -> tuple[Callable[..., Any], str, str, System, bool]:
+    """What a Bucket is made of."""
+    # Not as options: what they leave out, a session token, would be taken from the environment.
+    signing: dict[str, Any] = {"skip_signature": False, "credential_provider": lambda: dict(keys)} if keys else {"skip_signature": True}
+    make = partial(S3Store, name, s3_express=False, **signing, **options)
+    return make, f"s3://{name}/", options.get("endpoint", AWS), _SYSTEM, bool(keys)
 
 
 def _keys(place: Place) -> dict[str, Any] | None:
@@ -132,13 +138,19 @@ def _unsupported(why: str) -> ScoringError:
 def bucket_region(bucket: str, endpoint: str = AWS) -> str:
     """AWS tells it to everybody, with any answer. Where it cannot be asked, the request that comes next says why."""
     try:
+        return _told_region(bucket, endpoint)
+    except (OSError, ValueError, http.client.HTTPException):
+        return _DEFAULT_REGION
+
+
+@lru_cache(maxsize=SHARED)
+def _told_region(bucket: str, endpoint: str) -> str:
+    try:
         with urllib.request.urlopen(urllib.request.Request(f"{endpoint}/{quote(bucket)}", method="HEAD"), timeout=5) as answer:
             headers = answer.headers
     except urllib.error.HTTPError as error:
         with error:
             headers = error.headers
-    except (OSError, ValueError, http.client.HTTPException):
-        return _DEFAULT_REGION
     region = str(headers.get("x-amz-bucket-region", ""))
     return region if re.fullmatch(r"[a-z0-9-]+", region) else _DEFAULT_REGION
 
