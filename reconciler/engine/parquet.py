@@ -19,6 +19,8 @@ SUFFIX = ".parquet"
 _BUFFER = 1 << 20
 # Rows of a group of the output: enough for readers to skip by, few enough to hold.
 _GROUP_ROWS, _GROUP_BYTES = 1 << 17, 32 << 20
+# Of a column's values that a group has once. The library finds them in a table of up to 32 times as much, which is 24 MB for its own limit of 1 MB.
+_DICTIONARY_BYTES = 1 << 17
 
 
 def is_parquet(whole: File) -> bool:
@@ -94,7 +96,9 @@ class ParquetOutput:
         self._rows = self._bytes = 0
         self._sink = _Written(sink)
         try:
-            self._writer = pa.parquet.ParquetWriter(pa.PythonFile(cast(BinaryIO, self._sink), "w"), schema)
+            self._writer = pa.parquet.ParquetWriter(
+                pa.PythonFile(cast(BinaryIO, self._sink), "w"), schema, dictionary_pagesize_limit=_DICTIONARY_BYTES
+            )
         except BaseException:
             sink.close()
             raise
