@@ -18,7 +18,7 @@ from reconciler.errors import InDoubt, Refused, ScoringError, ServiceError, Uplo
 from reconciler.plan.action import SCORES, Action
 from reconciler.plan.plan import Change, Fingerprint, Plan, Side
 from reconciler.state.lifecycle import Status
-from reconciler.state.record import Run
+from reconciler.state.record import Run, settling
 from reconciler.state.store import now, timestamp
 
 # A job whose upload was cut is given up and made anew so often, whatever `retries` says: it has scored nothing that counts.
@@ -111,7 +111,7 @@ class Doer:
         if run.endpoint != self.endpoint and run.status is not Status.SCORED:
             detail = (
                 f"It went to {run.endpoint or 'the embedded service'}, and the workspace leads to {self.endpoint or 'the embedded service'} now. "
-                f"Point it back and run apply to finish it, or end it with\n  reconciler state resubmit '{run.address}'"
+                f"Point it back and run apply to finish it, or end it with\n  {settling('resubmit', run.workspace, run.address)}"
             )
             raise Refused("The open run was submitted elsewhere", detail)
         return run
