@@ -81,7 +81,7 @@ class Doer:
         if change.action is Action.RESUME:
             return await self._resume(change)
         if change.open_run:
-            await self.runner.abort(self._open_run(change), "Aborted: the specs changed while it was open.", is_last=change.action not in SCORES)
+            await self.runner.abort(self._open_run(change), "Aborted: the specs changed while it was open.", is_last=change.after is None)
         if change.after is None:
             store.forget(workspace, change.address)
             return "forgotten", None
