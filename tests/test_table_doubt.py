@@ -120,8 +120,9 @@ class House:
         return [job for job in data if job["jobSpec"]["outputSettings"].get("dataStoreId") == self.store]
 
     def abort(self) -> None:
-        (job,) = self.jobs()
-        assert self.served.http.delete(f"batchPredictions/{job['id']}/").status_code == 202
+        """The one that has not ended."""
+        (job,) = (job["id"] for job in self.jobs() if job["status"] != "COMPLETED")
+        assert self.served.http.delete(f"batchPredictions/{job}/").status_code == 202
 
     def runs(self) -> list[Run]:
         with open_snapshot(self.root / STATE) as snapshot:
@@ -160,12 +161,15 @@ def aborted(root: Path, served: Program, table: Table) -> House:
     """An apply has ended whose job was aborted by somebody while it wrote."""
     table.hold()
     house = House(root, served, table)
-    with house.applying() as process, table.held():
-        awaited(lambda: table.is_awaited or process.poll() is not None)
-        house.abort()
-        said = ended(process)
-    check_asked(house, said)
+    check_asked(house, said_when_aborted(house))
     return house
+
+
+def said_when_aborted(house: House) -> Said:
+    with house.applying() as process, house.table.held():
+        awaited(lambda: house.table.is_awaited or process.poll() is not None)
+        house.abort()
+        return ended(process)
 
 
 def check_asked(house: House, said: Said) -> None:
@@ -231,6 +235,20 @@ def test_job_of_another_spec_is_submitted_once_the_rows_of_the_one_before_are_ac
     assert "# (spec changed" in reconciler("plan", "-workspace=prod", "-no-color").out
     assert reconciler("apply", "-workspace=prod", "-auto-approve").code == 0
     check_each_row_once(aborted, reconciler)
+
+
+def test_spec_that_is_taken_back_answers_nothing(root: Path, served: Program, table: Table, reconciler: Reconciler) -> None:
+    house = House(root, served, table)
+    assert reconciler("apply", "-workspace=prod", "-auto-approve").code == 0
+    table.hold()
+    house.write(passthrough_columns=["bottle_id"], include_probabilities=False)
+    assert said_when_aborted(house).code == 1
+    house.write()
+    said = reconciler("apply", "-workspace=prod", "-auto-approve", "-no-color")
+    assert (said.code, "Rows may be in the table already" in said.out + said.err) == (1, True), said.out + said.err
+    assert [run.is_in_doubt for run in house.runs()] == [False, True]
+    assert reconciler("state", "resubmit", "job.a", "-auto-approve", "-workspace=prod").code == 0
+    check_each_row_once(house, reconciler)
 
 
 def test_what_is_asked_stays_what_was_asked_first(aborted: House, reconciler: Reconciler) -> None:
