@@ -282,6 +282,20 @@ def test_job_that_the_service_has_lost_is_in_doubt_too(root: Path, served: Progr
     assert len(house.jobs()) == 1
 
 
+def test_rows_of_a_job_that_had_scored_when_its_apply_was_killed_are_not_in_doubt(
+    root: Path, served: Program, table: Table, reconciler: Reconciler
+) -> None:
+    house = House(root, served, table)
+    assert reconciler("apply", "-workspace=prod", "-auto-approve").code == 0
+    with closing(sqlite3.connect(root / STATE, isolation_level=None)) as db:
+        db.execute("UPDATE runs SET status = 'scored'")
+        db.execute("UPDATE instances SET current_run = NULL")
+    house.write(passthrough_columns=["bottle_id"], include_probabilities=False)
+    assert reconciler("apply", "-workspace=prod", "-auto-approve").code == 0
+    assert [run.status for run in house.runs()] == [Status.DELIVERED, Status.DELIVERED]
+    assert table.ids == sorted(2 * house.ids)
+
+
 @pytest.fixture
 def embedded(root: Path, table: Table, monkeypatch: pytest.MonkeyPatch) -> Table:
     """A project whose job `a` is scored by the embedded service."""
