@@ -325,6 +325,21 @@ def test_embedded_job_of_which_no_row_can_be_there_is_tried_again(embedded: Tabl
     assert len(embedded.ids) == len(set(embedded.ids)) >= len(WINES)
 
 
+def test_system_that_is_lost_while_rows_are_staged_is_said_to_keep_them(root: Path, embedded: Table, reconciler: Reconciler) -> None:
+    def hear(line: Line, sent: bytes) -> None:
+        if b"COPY " in sent:
+            line.is_down = True
+            line.cut()
+
+    path, direct = root / "specs/jobs.yaml", embedded.server.url()
+    with Line(embedded.server.port, hear) as line:
+        path.write_text(path.read_text().replace(direct, embedded.server.url(line.port)))
+        said = reconciler("apply", "-auto-approve", "-no-color")
+    assert (said.code, embedded.ids) == (1, [])
+    (left,) = embedded.run(f"SELECT relname FROM pg_class WHERE relnamespace = '{embedded.schema}'::regnamespace AND relname <> 'scores'")[0]
+    assert f"if {left} is left beside the output, remove it" in " ".join((said.out + said.err).split())
+
+
 def test_embedded_job_that_commits_as_it_goes_is_not_scored_again_after_a_kill_unasked(root: Path, embedded: Table, reconciler: Reconciler) -> None:
     path = root / "specs/jobs.yaml"
     document = json.loads(path.read_text())
