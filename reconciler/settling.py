@@ -40,7 +40,7 @@ def run_in_doubt(snapshot: Snapshot, workspace: str, address: str) -> Run:
 
 
 def adopt_job(project: Project, address: str, job_id: str, *, is_forced: bool, lock_timeout_s: float, note: Note) -> Run:
-    """Give the run in doubt the job that its submission made; the next apply tracks it. Of a job that is in doubt itself: its rows are all there.
+    """Give the run in doubt the job that its submission made; the next apply tracks it. With a job in doubt it is delivered: all rows are there.
 
     Raises Refused, ServiceError, StateError.
     """
@@ -48,7 +48,8 @@ def adopt_job(project: Project, address: str, job_id: str, *, is_forced: bool, l
         run = run_in_doubt(store.snapshot, project.workspace, address)
         if run.is_in_doubt and run.job_id == job_id:
             counts = asyncio.run(_counts(project, store.snapshot, job_id))
-            return store.move(run, Status.SCORED, status_details="Settled by hand: the rows of its job are in the table.", **counts)
+            scored = store.move(run, Status.SCORED, status_details="Settled by hand: the rows of its job are in the table.", **counts)
+            return store.move(scored, Status.DELIVERED, ended_at=timestamp(now()))
         if run.job_id is not None:
             raise _not_in_doubt(run)
         other = store.snapshot.run_of_job(job_id)

@@ -17,7 +17,7 @@ from reconciler.apply.request import is_job_of, kind_of, uploads
 from reconciler.errors import InDoubt, ServiceError
 from reconciler.fingerprint import value_digest
 from reconciler.state.lifecycle import Status
-from reconciler.state.record import Run
+from reconciler.state.record import Run, settling
 from reconciler.state.store import Store, timestamp
 
 # How far off our idea of the service's clock may be: when it told its time, and when it never did.
@@ -87,6 +87,7 @@ def _unclear(run: Run, job_ids: list[str]) -> InDoubt:
     ids = ", ".join(job_ids)
     detail = (
         f"{ids} have its spec, and none is known to be its own. Nothing was submitted. Look at them, then say which one it is with\n"
-        f"  reconciler state adopt '{run.address}' JOB_ID\nor that it is none of them with\n  reconciler state resubmit '{run.address}'"
+        f"  {settling('adopt', run.workspace, run.address, 'JOB_ID')}\nor that it is none of them with\n"
+        f"  {settling('resubmit', run.workspace, run.address)}"
     )
     return InDoubt("Several jobs could be this run", detail)

@@ -18,7 +18,7 @@ from reconciler.errors import InDoubt, Refused, ScoringError, ServiceError, Uplo
 from reconciler.plan.action import SCORES, Action
 from reconciler.plan.plan import Change, Fingerprint, Plan, Side
 from reconciler.state.lifecycle import Status
-from reconciler.state.record import Run
+from reconciler.state.record import Run, settling
 from reconciler.state.store import now, timestamp
 
 # A job whose upload was cut is given up and made anew so often, whatever `retries` says: it has scored nothing that counts.
@@ -81,7 +81,7 @@ class Doer:
         if change.action is Action.RESUME:
             return await self._resume(change)
         if change.open_run:
-            await self.runner.abort(self._open_run(change), "Aborted: the specs changed while it was open.", is_last=change.action not in SCORES)
+            await self.runner.abort(self._open_run(change), "Aborted: the specs changed while it was open.", is_last=change.after is None)
         if change.after is None:
             store.forget(workspace, change.address)
             return "forgotten", None
@@ -111,7 +111,7 @@ class Doer:
         if run.endpoint != self.endpoint and run.status is not Status.SCORED:
             detail = (
                 f"It went to {run.endpoint or 'the embedded service'}, and the workspace leads to {self.endpoint or 'the embedded service'} now. "
-                f"Point it back and run apply to finish it, or end it with\n  reconciler state resubmit '{run.address}'"
+                f"Point it back and run apply to finish it, or end it with\n  {settling('resubmit', run.workspace, run.address)}"
             )
             raise Refused("The open run was submitted elsewhere", detail)
         return run

@@ -73,6 +73,9 @@ class Runner:
         Raises InDoubt when its job may have written to a table, unless it `is_last`: no other job is to follow.
         """
         async with self.adoption.turn(run):
+            if run.status is Status.SCORED and adds_rows(run.request):  # all of its rows are in the table, whatever is wanted now
+                self.store.move(run, Status.DELIVERED, ended_at=timestamp(now()))
+                return
             if run.job_id is None and (job := await self.adoption.job_of(run)):
                 run, _ = self._placed(run, job, is_adopted=True)
             if run.job_id is not None:
@@ -215,9 +218,10 @@ class Runner:
         return may_have_written(run, job)
 
     def _in_doubt(self, run: Run, why: str) -> InDoubt:
-        """The run stays open until the user has looked at the table; why is recorded."""
-        asked = question(run, why)
-        if run.status_details != asked:
+        """The run stays open until the user has looked at the table; why is recorded, once."""
+        asked = run.status_details if run.is_in_doubt else None
+        if asked is None:
+            asked = question(run, why)
             self.store.doubt(run, asked)
         return InDoubt("Rows may be in the table already", asked)
 

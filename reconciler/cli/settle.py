@@ -10,7 +10,6 @@ from reconciler.cli.lock import lock_options
 from reconciler.cli.read import address_of, give_json, reading
 from reconciler.cli.session import Session, give, open_session, say, spec_options, state_options
 from reconciler.errors import Refused
-from reconciler.state.lifecycle import Status
 from reconciler.state.record import Run
 from reconciler.view.run import run_document
 
@@ -41,7 +40,7 @@ def adopt(
     on the service first; one with another spec, or that belongs to another run, is refused.
 
     A run is in doubt too when its job did not end well and may have left rows in a table. With that job's own id you say that all of its rows are
-    there, and the next apply records it as delivered.
+    there, and the run is recorded as delivered.
 
     \b
     Examples:
@@ -52,7 +51,7 @@ def adopt(
 
     session = open_session(state, workspace, no_color, var, var_file)
     run = adopt_job(session.project, _chosen(session, address), job_id, is_forced=force, lock_timeout_s=lock_timeout, note=_note(session))
-    how = f"has the job {run.job_id} now. Run apply to go on with it." if run.status is Status.SUBMITTED else "has scored. Run apply to record it."
+    how = f"has the job {run.job_id} now. Run apply to go on with it." if run.is_open else "is recorded as delivered."
     _give(run, as_json, f"{run.address}: the run {run.id} {how}")
 
 

@@ -6,8 +6,8 @@ A row of the intake is a row of the output, in the same place, whatever became o
 import json
 import os
 import threading
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -77,7 +77,7 @@ def _scored(job: ScoringJob, metadata: Metadata, report: Callable[[Progress], No
     halt = threading.Event()
     with closing(open_intake(job.intake, Dialect.of(job.options.csv_settings), halt.is_set)) as intake:
         scorer = Scorer(metadata, load_model(metadata), intake, job, halt.is_set)
-        with open_output(job.output, scorer.form) as output, closing(Rejects(job.rejects_file)) as rejects:
+        with open_output(job.output, scorer.form) as output, _saying_what_is_left(job.output), closing(Rejects(job.rejects_file)) as rejects:
             count = Count(job, intake, output, rejects, report, is_cancelled)
             flow = Flow(scorer.block, _workers(job), halt)
             with closing(flow.results(scorer.pieces(), count.beat)) as results:
@@ -89,6 +89,17 @@ def _scored(job: ScoringJob, metadata: Metadata, report: Callable[[Progress], No
             rejects.finish()
             count.report()
             return Tally(count.rows - count.failed, count.failed, 0, intake.bytes_read, output.bytes_written)
+
+
+@contextmanager
+def _saying_what_is_left(output: Path | Place) -> Iterator[None]:
+    """Of a system that is lost nothing can be removed."""
+    try:
+        yield
+    except Lost as error:
+        if isinstance(output, Place) and takes_rows(output):
+            error.detail += f" The rows were staged: if reconciler_{output.job} is left beside the output, remove it."
+        raise
 
 
 def _check_files(job: ScoringJob) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from reconciler.service import moment
 from reconciler.service.status import Status
+from reconciler.settings import JdbcOutput
 from reconciler.templates import Times
 
 # The API's own forms of a log line, and ours for what it does not document.
@@ -110,6 +111,14 @@ class Job:
     def has_remains(self) -> bool:
         """Whether a run that was cut off may have left something behind in the systems of intake and output."""
         return starts(self) > 0 and (self.is_unloaded or self.output_type not in ("localFile", "fileSystem"))
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether a run that was cut off may have added rows for good, beside which the next one would add its own."""
+        output = self.spec["outputSettings"]
+        at_the_end = (0, JdbcOutput.model_fields["commit_interval"].default)
+        commits_as_it_goes = output.get("commitInterval", 0) not in at_the_end and output["statementType"] not in ("update", "insertUpdate")
+        return commits_as_it_goes and starts(self) > 1
 
     @property
     def is_multipart(self) -> bool:

@@ -27,6 +27,7 @@ from reconciler.service.store import DEATHS, TOO_DEADLY, Store
 _LOG = logging.getLogger(__name__)
 _RETRY_SECONDS = 1.0
 _UNTOLD = f"{UNSETTLED}: the service died while they were moved. Look there before they are scored again."
+_CUT = f"{UNSETTLED}: the service stopped while some were committed, for the job has a commitInterval. Look there before they are scored again."
 
 Answer = TypeVar("Answer")
 Signature = tuple[int, int, int] | None
@@ -131,16 +132,19 @@ class Workers:
         before = _signature(output)
         scoring: ScoringJob | None = None
         was_staged = self._files.note(job.id).exists()  # by a process that died, perhaps after it had moved the rows
+        untold = _UNTOLD if was_staged else _CUT if job.is_cut else ""
         is_in_doubt = False  # whether the rows are in another system: those staged are left to the user, or to the next start
         try:
             if job.is_deleted:
                 raise Cancelled("The job was aborted", "It was deleted before its turn came again.")
             if deaths(job) >= DEATHS:
-                raise ScoringError(TOO_DEADLY, _UNTOLD if was_staged else "")
+                raise ScoringError(TOO_DEADLY, untold)
+            if job.is_cut:
+                raise ScoringError("The job cannot be scored again", untold)
             scoring = self._scoring(job)
             tally = self._score(scoring, report=run.report, is_cancelled=lambda: self._is_cancelled(job))
         except Cancelled:
-            reason = f"The job was aborted. {_UNTOLD}" if was_staged and scoring is None else None
+            reason = f"The job was aborted. {untold}" if untold and scoring is None else None
         except ScoringError as error:
             reason = secretless(self._files.as_seen(job, _reason(error)), scoring)
             is_in_doubt = isinstance(error, Lost) and self._files.note(job.id).exists()

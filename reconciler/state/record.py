@@ -1,9 +1,16 @@
 """What the state records, as values. The rule here: a record says what was true when it was written and is never changed after its run ended."""
 
+import shlex
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from reconciler.state.lifecycle import OPEN, Status
+
+
+def settling(verb: str, workspace: str, address: str, job_id: str | None = None) -> str:
+    """The command by which the user settles a run, to be pasted into a shell."""
+    where = None if workspace == "local" else f"-workspace={workspace}"
+    return shlex.join(["reconciler", "state", verb, address, *filter(None, (job_id, where))])
 
 
 class Facts(NamedTuple):

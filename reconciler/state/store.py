@@ -21,7 +21,7 @@ from reconciler.state.journal import Entry, Journal, Leftover, leftovers
 from reconciler.state.lifecycle import Status, is_lawful
 from reconciler.state.lock import STALE_S, Lock, Timer, Watch, told
 from reconciler.state.migrations import migrations
-from reconciler.state.record import Run
+from reconciler.state.record import Run, settling
 from reconciler.state.snapshot import Snapshot, corrupt, open_snapshot, row_from_run
 
 # How long a write waits for another program's write, and in which steps: our own writes take milliseconds, so who holds the database for
@@ -419,7 +419,7 @@ def _tell_homeless(entries: Sequence[Entry], path: Path, error: BaseException) -
     """The last resort: whoever reads the error is the only place that is left."""
     if not entries:
         return
-    ids = "".join(f"\n  reconciler state adopt '{entry.address}' {entry.facts['job_id']}" for entry in entries)
+    ids = "".join(f"\n  {settling('adopt', entry.workspace, entry.address, entry.facts['job_id'])}" for entry in entries)
     told = f"These jobs were made and could be recorded nowhere. Keep this text; when the state can be written again, run:{ids}"
     if not isinstance(error, ReconcilerError):
         raise StateUnwritable(f"The state {path} cannot be written", told) from error

@@ -133,8 +133,8 @@ def test_several_jobs_stop_with_the_way_to_settle_it(found: Found) -> None:
     with pytest.raises(InDoubt) as caught:
         found(run_of("a"), job("j1"), job("j2"))
     assert "j1, j2" in caught.value.detail
-    assert "reconciler state adopt 'job.a' JOB_ID" in caught.value.detail
-    assert "reconciler state resubmit 'job.a'" in caught.value.detail
+    assert "reconciler state adopt job.a JOB_ID -workspace=prod" in caught.value.detail
+    assert "reconciler state resubmit job.a -workspace=prod" in caught.value.detail
 
 
 def test_several_runs_of_one_spec_share_as_many_jobs_oldest_first(store: Store, found: Found) -> None:

@@ -1,11 +1,13 @@
 """Which jobs that ended badly may have left rows in a table, to which another one would add its own."""
 
+import shlex
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from reconciler.api.schema import Job
-from reconciler.apply.doubt import adds_rows, may_have_written
+from reconciler.apply.doubt import adds_rows, may_have_written, question
 from reconciler.errors import UNSETTLED
 from reconciler.state.lifecycle import Status
 from reconciler.state.record import Run
@@ -73,7 +75,17 @@ def test_only_a_table_without_keys_gets_more_rows_from_a_second_job(output: dict
         pytest.param("http://h", JDBC, job(scored=9), True, id="an endpoint's, which has scored"),
         pytest.param("http://h", JDBC, job("FAILED", failed=1), True, id="an endpoint's, with a row that failed"),
         pytest.param("http://h", JDBC, job(), False, id="an endpoint's, before the first row"),
+        pytest.param("http://h", JDBC, job(details=f"Lost. {UNSETTLED}: look."), True, id="an endpoint's, which counts none and does not know"),
     ],
 )
 def test_rows_may_be_there_unless_it_is_known_that_there_are_none(endpoint: str | None, output: dict[str, Any], ended: Job, expected: bool) -> None:
     assert may_have_written(run(endpoint, output), ended) is expected
+
+
+@pytest.mark.parametrize(("workspace", "where"), [("local", []), ("prod", ["-workspace=prod"])])
+def test_answers_can_be_pasted(workspace: str, where: list[str]) -> None:
+    address = """job.a["Ada's"]"""
+    asked = question(replace(run(None, JDBC), workspace=workspace, address=address), "The job is gone. Run apply again to score it anew.")
+    commands = [shlex.split(line) for line in asked.splitlines() if line.startswith("  ")]
+    assert commands == [["reconciler", "state", "resubmit", address, *where], ["reconciler", "state", "adopt", address, "j", *where]]
+    assert "apply again" not in asked

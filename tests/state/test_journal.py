@@ -126,7 +126,7 @@ def test_as_the_last_resort_the_error_tells_the_job_id(small_disk: Path) -> None
         holding.do("intend 1")
         with full(small_disk):
             assert "safe in" not in holding.do("submit 1 job-1")["detail"]
-            assert "reconciler state adopt 'job.wine' job-1" in holding.answer()["detail"]
+            assert "reconciler state adopt job.wine job-1" in holding.answer()["detail"]
 
 
 def test_apply_that_finds_no_room_for_its_journal_does_not_begin(small_disk: Path) -> None:

@@ -62,7 +62,7 @@ def open_output(place: Place, schema: pa.Schema) -> "_Staged":
         raise ScoringError("Scores cannot be loaded", f"{table.name} is of type {found.table_type}. Name a table, or one that is still to be made.")
     files = table.files("load")
     files.clear()  # a process that was killed has left some
-    return _Staged(files, target_columns(table.name, schema, found.schema) if found else new_columns(schema))
+    return _Staged(files, target_columns(table.name, schema, found.schema) if found else new_columns(table.name, schema))
 
 
 def settle(place: Place, rows: int) -> None:

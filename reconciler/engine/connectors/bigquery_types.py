@@ -65,6 +65,7 @@ _RESERVED = (
     "_change_type",
     "_change_timestamp",
 )
+_ADVICE = "Nothing was written. Correct the value, or the column of the table."
 _DATE = len("2026-10-01")
 _ZONED = r"(?i)(z|[+-]\d\d(:?\d\d)?)$"
 
@@ -93,6 +94,7 @@ class Column:
 
     name: str
     kind: str
+    table: str  # as a message calls it
     is_required: bool = False
 
     @property
@@ -107,27 +109,31 @@ class Column:
             raise self._unfit(values, first_row) from error
         if self.is_required and fitted.null_count:
             row = first_row + fitted.is_null().index(True).as_py() + 1
-            raise ScoringError("A value is missing", f"The column {self.name} is REQUIRED, and row {row} has no value for it.")
+            raise ScoringError("A value is missing", f"{self._shown} is REQUIRED, and row {row} has no value for it. {_ADVICE}")
         return fitted
 
     def _unfit(self, values: pa.Array, first_row: int) -> ScoringError:
         place, found = misfit(values, lambda some: _cast(some, _WRITTEN[self.kind]))
         value = str(found)
         shown = value if len(value) <= 80 else f"{value[:80]}…"
-        detail = f"The column {self.name} of the table is {self.kind}, and row {first_row + place + 1} has {shown!r} for it."
+        detail = f"{self._shown} is {self.kind}, and row {first_row + place + 1} has {shown!r} for it. {_ADVICE}"
         return ScoringError("A value does not fit its column", detail)
 
+    @property
+    def _shown(self) -> str:
+        return f"{self.table}: the column {self.name}"
 
-def new_columns(schema: pa.Schema) -> list[Column]:
+
+def new_columns(table: str, schema: pa.Schema) -> list[Column]:
     """Of a table that is still to be made. Raises ScoringError for names that BigQuery does not take."""
     if bad := [name for name in schema.names if not _is_nameable(name)]:
-        detail = f"BigQuery takes no column called {', '.join(bad)}. Rename it with column_names_remapping."
+        detail = f"{table}: BigQuery takes no column called {', '.join(bad)}. Rename it with column_names_remapping."
         raise ScoringError("BigQuery does not take the names of columns", detail)
     folded = [name.casefold() for name in schema.names]
     if twice := [name for name in schema.names if folded.count(name.casefold()) > 1]:
-        detail = f"BigQuery tells no upper case from lower: {', '.join(twice)}. Rename one with column_names_remapping."
+        detail = f"{table}: BigQuery tells no upper case from lower: {', '.join(twice)}. Rename one with column_names_remapping."
         raise ScoringError("Columns of the output have the same name", detail)
-    return [Column(field.name, _new_kind(field.type)) for field in schema]
+    return [Column(field.name, _new_kind(field.type), table) for field in schema]
 
 
 def target_columns(table: str, schema: pa.Schema, fields: Sequence[Any]) -> list[Column]:
@@ -142,7 +148,7 @@ def target_columns(table: str, schema: pa.Schema, fields: Sequence[Any]) -> list
     if empty := [field.name for field in fields if field.mode == "REQUIRED" and field.name.casefold() not in chosen]:
         detail = f"{table} requires a value for {', '.join(empty)}, which the output does not have. Pass it through, or relax the column."
         raise ScoringError("The output lacks columns", detail)
-    columns = [Column(there[name].name, kind_of(there[name]), there[name].mode == "REQUIRED") for name in map(str.casefold, schema.names)]
+    columns = [Column(there[name].name, kind_of(there[name]), table, there[name].mode == "REQUIRED") for name in map(str.casefold, schema.names)]
     if odd := [f"{column.name} ({column.kind})" for column in columns if column.kind not in _WRITTEN]:
         raise ScoringError("The table has columns of other types", f"{table}: no scores are loaded into {', '.join(odd)}.")
     return columns

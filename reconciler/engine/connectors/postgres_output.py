@@ -75,7 +75,7 @@ class TableOutput:
                 raise
         # A job resource shows the API's default where the user said nothing.
         self._interval = place.settings.wire().get("commitInterval", 0)
-        self._is_finished = False
+        self._is_finished = self._has_committed = False
         self._begun = time.monotonic()
         self._copy = self._copying()
 
@@ -105,6 +105,15 @@ class TableOutput:
         self._is_finished = True
 
     def _move(self) -> None:
+        try:
+            self._move_staged()
+        except ScoringError as error:
+            if self._has_committed:  # which nobody knows who says why the rest does not go there
+                error.detail = error.detail.replace("Nothing was written.", "Rows that were committed before stay there.")
+            raise
+        self._has_committed = True
+
+    def _move_staged(self) -> None:
         self._copy.finish()
         with opened(self._place) as session:
             move = _move(session, self._place)

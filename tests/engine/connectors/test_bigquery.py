@@ -230,7 +230,7 @@ def test_text_becomes_what_the_table_has(client: google.Client, dataset: str, cs
 REFUSED = {
     "a-column-it-lacks": ("n INT64, Y_PREDICTION FLOAT64", "The table lacks columns", "has no column price"),
     "a-value-that-is-no-number": ("n INT64, price INT64, Y_PREDICTION FLOAT64", "A value does not fit its column", "INTEGER, and row 1 has '1.10'"),
-    "a-value-that-is-missing": ("n INT64:REQUIRED, price STRING, Y_PREDICTION FLOAT64", "A value is missing", "The column n is REQUIRED, and row 2"),
+    "a-value-that-is-missing": ("n INT64:REQUIRED, price STRING, Y_PREDICTION FLOAT64", "A value is missing", "the column n is REQUIRED, and row 2"),
     "a-column-it-requires": ("n INT64, price STRING, Y_PREDICTION FLOAT64, k STRING:REQUIRED", "The output lacks columns", "requires a value for k"),
     "a-column-of-lists": ("n INT64:REPEATED, price STRING, Y_PREDICTION FLOAT64", "The table has columns of other types", "n (REPEATED)"),
 }  # fmt: skip
@@ -254,6 +254,7 @@ def test_what_does_not_fit_the_table_is_named(
         run(csv, output(), passthrough_columns=["n", "price"])
     assert caught.value.summary == summary
     assert detail in caught.value.detail
+    assert f"BigQuery table project.{dataset}.scores" in caught.value.detail
     assert client.get_table(f"{dataset}.scores").num_rows == 0
     assert files(bucket) == []
 

@@ -250,3 +250,15 @@ def test_a_commit_interval_shows_rows_while_the_job_runs(database: Database) -> 
     rows, others = database.left
     assert rows and rows % BATCH.num_rows == 0
     assert others == []
+
+
+def test_what_does_not_fit_after_a_commit_is_not_said_to_be_all(database: Database) -> None:
+    with pytest.raises(ScoringError) as caught, jdbc.open_output(database.output(commit_interval=1), BATCH.schema) as output:
+        while not database.left[0]:
+            output.write(BATCH)
+        database.run("ALTER TABLE scores ADD CHECK (id IS NULL) NOT VALID")
+        output.write(BATCH)
+        output.finish()
+    assert "Rows that were committed before stay there." in caught.value.detail
+    assert "Nothing was written" not in caught.value.detail
+    assert database.left[0]
