@@ -30,6 +30,8 @@ AWS = "https://s3.amazonaws.com"
 _KMS = ("aws:kms", "aws:kms:dsse")
 # What obstore takes from the environment, and no option can overrule: this process does without.
 _BENDING = ("AWS_SERVER_SIDE_ENCRYPTION", "AWS_SSE_KMS_KEY_ID", "AWS_SSE_BUCKET_KEY_ENABLED", "AWS_SSE_CUSTOMER_KEY_BASE64")
+# And what an option of ours has to overrule: the place that we connect to, how we name a bucket there, and who pays.
+_OURS = {"virtual_hosted_style_request": False, "s3_express": False, "request_payer": False, "unsigned_payload": False}
 _DEFAULT_REGION = "us-east-1"
 _SYSTEM = System("S3", "bucket", {"read": "s3:GetObject", "list": "s3:ListBucket", "write": "s3:PutObject", "remove": "s3:DeleteObject"})
 
@@ -41,13 +43,14 @@ def locate(place: Place) -> Located:
     wanted: ServerSideEncryption | None = getattr(settings, "server_side_encryption", None)
     keys = _keys(place)
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or (_DEFAULT_REGION if endpoint else bucket_region(bucket))
+    at = endpoint or f"https://s3.{region}.amazonaws.com"
     options: dict[str, Any] = {
         "region": region,
-        **({"endpoint": endpoint} if endpoint else {}),
+        "aws_endpoint_url_s3": at,  # of all that say where it is, the one that overrules the others
         # Not as options: what they leave out, a session token, would be taken from the environment.
         **({"skip_signature": False, "credential_provider": lambda: keys} if keys else {"skip_signature": True}),
         **_encryption(wanted),
-        "s3_express": False,
+        **_OURS,
     }
     for name in _BENDING:
         os.environ.pop(name, None)
@@ -57,7 +60,7 @@ def locate(place: Place) -> Located:
             raise _unsupported("kmsEncryptionContext needs a credential. Name one")
         with engine_packages("aws"):
             from reconciler.engine.connectors.s3_context import ContextBucket, client
-        made: Bucket = ContextBucket(partial(client, keys, region, endpoint), _in_context(wanted), *about)
+        made: Bucket = ContextBucket(partial(client, keys, region, at), _in_context(wanted), *about)
     else:
         made = Bucket(*about)
     return Located(made, key or "/")
