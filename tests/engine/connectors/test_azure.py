@@ -151,6 +151,23 @@ def test_a_key_that_the_library_would_change_is_refused(cloud: Cloud, key: str) 
         assert caught.value.summary == "The key cannot be used"
 
 
+def test_a_key_in_a_folder_that_cannot_be_used_is_named(azurite: Azurite) -> None:
+    cloud = azure_cloud(azurite, "odd")
+    cloud.put("in/a.csv", ROWS)
+    put = urllib.request.Request(f"{cloud.url('in//b.csv')}?{azurite.sas()}", ROWS, {"x-ms-blob-type": "BlockBlob"}, method="PUT")
+    with urllib.request.urlopen(put, timeout=30):
+        pass
+    with pytest.raises(ScoringError) as caught:
+        look(cloud.intake("in/"))
+    assert caught.value.summary == "The key cannot be used" and f"{cloud.url('in//b.csv')}: " in caught.value.detail
+
+
+def test_a_key_that_begins_with_a_slash_is_named_as_it_is(cloud: Cloud) -> None:
+    with pytest.raises(ScoringError) as caught:
+        look(cloud.intake("/in.csv"))
+    assert f"{cloud.root}/in.csv: " in caught.value.detail
+
+
 def test_all_of_a_container_is_a_folder(cloud: Cloud, azurite: Azurite) -> None:
     whole = azure_cloud(azurite, "whole")
     whole.put("a.csv", ROWS)
