@@ -29,7 +29,8 @@ from reconciler.settings import ServerSideEncryption
 AWS = "https://s3.amazonaws.com"
 _KMS = ("aws:kms", "aws:kms:dsse")
 # What obstore takes from the environment, and no option can overrule: this process does without.
-_BENDING = ("AWS_SERVER_SIDE_ENCRYPTION", "AWS_SSE_KMS_KEY_ID", "AWS_SSE_BUCKET_KEY_ENABLED", "AWS_SSE_CUSTOMER_KEY_BASE64")
+# A customer's key is nothing without the first of them, and stays: a job may name the variable that holds it.
+_BENDING = ("AWS_SERVER_SIDE_ENCRYPTION", "AWS_SSE_KMS_KEY_ID", "AWS_SSE_BUCKET_KEY_ENABLED")
 # And what an option of ours has to overrule: the place that we connect to, how we name a bucket there, and who pays.
 _OURS = {"virtual_hosted_style_request": False, "s3_express": False, "request_payer": False, "unsigned_payload": False}
 _DEFAULT_REGION = "us-east-1"

@@ -196,9 +196,10 @@ def test_a_server_without_keys_says_no_to_a_context(cloud: Cloud) -> None:
     [
         {"AWS_SERVER_SIDE_ENCRYPTION": "aws:kms", "AWS_SSE_KMS_KEY_ID": "theirs", "AWS_SSE_BUCKET_KEY_ENABLED": "true"},
         {"AWS_SERVER_SIDE_ENCRYPTION": "sse-c", "AWS_SSE_CUSTOMER_KEY_BASE64": KEY},
+        {"AWS_SSE_CUSTOMER_KEY_BASE64": KEY},
         {"AWS_S3_EXPRESS": "true"},
     ],
-    ids=["kms", "customer-key", "express"],
+    ids=["kms", "customer-key", "customer-key-alone", "express"],
 )
 def test_the_machines_own_encryption_is_not_taken(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
     for name, value in variables.items():
@@ -206,6 +207,12 @@ def test_the_machines_own_encryption_is_not_taken(cloud: Cloud, monkeypatch: pyt
     with stranger(lambda asked: Answer(200, {"ETag": '"1"'}) if asked.method == "PUT" else Answer(404)) as server:
         write(cloud, endpointUrl=server.url)
     assert [name for each in server.asked for name in each.headers if "encryption" in name.lower() or "bucket-key" in name.lower()] == []
+
+
+def test_a_variable_that_holds_a_customers_key_stays_for_the_job_that_names_it(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SSE_CUSTOMER_KEY_BASE64", KEY)
+    look(cloud.intake("in.csv"))
+    assert os.environ["AWS_SSE_CUSTOMER_KEY_BASE64"] == KEY
 
 
 @pytest.mark.parametrize("settings", [{}, {"serverSideEncryption": IN_CONTEXT}], ids=["object", "object-in-context"])
