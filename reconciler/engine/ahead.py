@@ -6,6 +6,7 @@ from queue import Empty, Full, Queue
 from typing import TypeVar
 
 from reconciler.engine.flow import TICK
+from reconciler.errors import Cancelled
 
 A = TypeVar("A")
 
@@ -13,7 +14,7 @@ _MOST = 4
 
 
 def ahead(items: Iterator[A], is_halted: Callable[[], bool]) -> Generator[A, None, None]:
-    """The items in order. What the iterator raises is raised here, behind the items before it. After a halt there may be no more."""
+    """The items in order. What the iterator raises is raised here, behind the items before it; after a halt Cancelled is, for these were not all."""
     queue: Queue[tuple[A | None, BaseException | None]] = Queue(_MOST)
     left = threading.Event()
 
@@ -51,6 +52,7 @@ def ahead(items: Iterator[A], is_halted: Callable[[], bool]) -> Generator[A, Non
             if error is not None:
                 raise error
             yield item  # type: ignore[misc]
+        raise Cancelled("The job was aborted")
     finally:
         left.set()
         thread.join()

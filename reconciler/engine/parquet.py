@@ -21,6 +21,8 @@ _BUFFER = 1 << 20
 _PLAIN = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 # Rows of a group of the output: enough for readers to skip by, few enough to hold.
 _GROUP_ROWS, _GROUP_BYTES = 1 << 17, 32 << 20
+# Of a column's values that a group has once. The library finds them in a table of up to 32 times as much, which is 24 MB for its own limit of 1 MB.
+_DICTIONARY_BYTES = 1 << 17
 
 
 def is_parquet(whole: File) -> bool:
@@ -105,7 +107,9 @@ class ParquetOutput:
         self._rows = self._bytes = 0
         self._sink = _Written(sink)
         try:
-            self._writer = pa.parquet.ParquetWriter(pa.PythonFile(cast(BinaryIO, self._sink), "w"), schema)
+            self._writer = pa.parquet.ParquetWriter(
+                pa.PythonFile(cast(BinaryIO, self._sink), "w"), schema, dictionary_pagesize_limit=_DICTIONARY_BYTES
+            )
         except BaseException:
             sink.close()
             raise

@@ -7,6 +7,7 @@ from itertools import count
 import pytest
 
 from reconciler.engine.ahead import ahead
+from reconciler.errors import Cancelled
 
 
 @pytest.fixture(autouse=True)
@@ -43,9 +44,12 @@ def test_who_leaves_early_leaves_no_thread() -> None:
     assert next(numbers) < 20
 
 
-def test_a_halt_ends_both_sides() -> None:
+def test_a_halt_ends_both_sides_and_is_not_taken_for_the_end() -> None:
     halt = threading.Event()
-    items = ahead(count(), halt.is_set)
+    numbers = count()
+    items = ahead(numbers, halt.is_set)
     next(items)
     halt.set()
-    assert len(list(items)) < 20
+    with pytest.raises(Cancelled):
+        list(items)
+    assert next(numbers) < 20

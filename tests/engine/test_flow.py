@@ -92,6 +92,29 @@ def test_what_the_heartbeat_raises_ends_an_endless_flow() -> None:
         collected(int, count(), heartbeat)
 
 
+def test_a_call_that_takes_long_is_not_waited_for() -> None:
+    begun, late, answers = threading.Event(), threading.Event(), []
+
+    def slow(piece: int) -> int:
+        begun.set()
+        assert late.wait(60)
+        answers.append(piece)
+        return piece
+
+    def heartbeat() -> None:
+        if begun.is_set():
+            raise Cancelled("stop")
+
+    before = set(threading.enumerate())
+    with pytest.raises(Cancelled):
+        collected(slow, count(), heartbeat)
+    assert not answers
+    late.set()
+    for thread in set(threading.enumerate()) - before:
+        thread.join()
+    assert len(answers) <= 3  # of the calls that were under way, and no more
+
+
 def test_a_running_flow_does_not_keep_the_program_from_ending() -> None:
     code = """
 import threading, time

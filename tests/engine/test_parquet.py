@@ -14,7 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from reconciler.engine.job import ScoringJob, Tally
+from reconciler.engine.parquet import ParquetOutput
 from reconciler.engine.pipeline import score
+from reconciler.engine.sink import FileSink
 from reconciler.errors import ScoringError
 from reconciler.options import Options
 
@@ -160,3 +162,14 @@ def test_a_csv_of_blank_lines_gives_parquet_without_rows(regression: Path, tmp_p
     (tmp_path / "in.csv").write_text("a,b\n\n\n")
     assert run(regression, tmp_path / "in.csv", tmp_path / "out.parquet").scored == 0
     assert pq.read_table(tmp_path / "out.parquet").num_rows == 0
+
+
+def test_a_dictionary_stays_small_however_many_values_a_column_has(tmp_path: Path) -> None:
+    rows = pa.record_batch({"few": np.arange(100_000) % 100 / 7, "many": np.arange(100_000) / 7})
+    with ParquetOutput(FileSink(tmp_path / "out.parquet"), rows.schema) as output:
+        output.write(rows)
+        output.finish()
+    few, many = (pq.read_metadata(tmp_path / "out.parquet").row_group(0).column(index) for index in range(2))
+    assert few.total_uncompressed_size < 200_000  # one byte for a value of eight
+    assert 0 < many.data_page_offset - many.dictionary_page_offset < 200_000  # what finds its values takes 32 times as much memory
+    assert pq.read_table(tmp_path / "out.parquet").equals(pa.Table.from_batches([rows]))

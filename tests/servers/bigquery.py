@@ -2,7 +2,7 @@
 
 It asks for nobody's key; writes an extract to one file; shows rows that come by a stream at once, without a streaming buffer; and takes a look
 at a view through the Storage API as well as at a table. Its text needs Python 3.12, and what it does runs on 3.11 as well: two of its files are
-written anew for it.
+written anew for it, and a third so that a stream is of many messages, as BigQuery's is (of 128 MB at the most), and not of one.
 """
 
 from collections.abc import Iterator
@@ -32,10 +32,11 @@ from duckdb_extensions import import_extension
 for name in {_EXTENSIONS}:
     import_extension(name)
 folder = pathlib.Path(importlib.util.find_spec("local_bigquery").origin).parent
-generic, nested = folder / "catalog" / "metadata.py", folder / "engine" / "results.py"
+generic, nested, read = (folder / name for name in ("catalog/metadata.py", "engine/results.py", "grpc/read.py"))
 text = re.sub(r"(def \\w+)\\[R: Resource\\]", r"\\1", generic.read_text())
 generic.write_text("from __future__ import annotations\\n" + text)
 nested.write_text(nested.read_text().replace('message.replace("\\'", "\\'\\'")', "message.replace(chr(39), chr(39) * 2)"))
+read.write_text(read.read_text().replace(".to_arrow_reader()", ".to_arrow_reader(1 << 14)"))
 """
 
 

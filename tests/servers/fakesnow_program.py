@@ -1,6 +1,6 @@
 """fakesnow as a program of its own environment, with some of what it lacks. The rule here: each thing that is added is one function.
 
-Unloading to a stage, users, MERGE in a transaction, LAST_ALTERED, names that need quotes, moments that are NULL.
+Unloading to a stage, users, MERGE in a transaction, LAST_ALTERED, names that need quotes, moments that are NULL, results in chunks.
 Its one argument is JSON: port, users (name to password), key (a user's public key), token, s3 (of DuckDB's secret). Run it with `-P`: beside it
 lies a module of Snowflake's name.
 """
@@ -8,6 +8,8 @@ lies a module of Snowflake's name.
 import gzip
 import json
 import sys
+import uuid
+from contextvars import ContextVar
 from typing import Any
 
 import duckdb
@@ -25,7 +27,7 @@ from fakesnow.instance import FakeSnow
 from sqlglot import exp
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 CONFIG = json.loads(sys.argv[1])
@@ -34,6 +36,10 @@ _execute = fakesnow.cursor.FakeSnowflakeCursor._execute
 _run = fakesnow.cursor.FakeSnowflakeCursor.execute
 _moments = fakesnow.arrow.timestamp_to_sf_struct
 _login = fakesnow.server.login_request
+_query = fakesnow.server.query_request
+_encoded = fakesnow.server.to_ipc
+_FIRST_ROWS = 1000  # of a result come with the answer itself
+_rest: ContextVar[list[pa.Table]] = ContextVar("_rest")  # of the answer that is being made
 
 
 def copy_into(duck: Any, database: Any, schema: Any, copy: exp.Copy, stages: Any, params: Any = None) -> str:
@@ -72,7 +78,10 @@ async def login(request: Request) -> JSONResponse:
     body = await request.body()
     said = json.loads(gzip.decompress(body) if request.headers.get("Content-Encoding") == "gzip" else body)["data"]
     if is_known(said):
-        return await _login(request)
+        answer = await _login(request)
+        session = fakesnow.server.sessions[json.loads(answer.body)["data"]["token"]]
+        session.chunks, session.chunk_bytes = {}, said["SESSION_PARAMETERS"].get("CLIENT_RESULT_CHUNK_SIZE", 160) << 20
+        return answer
     return JSONResponse({"data": None, "code": "390100", "message": "Incorrect username or password was specified.", "success": False})
 
 
@@ -89,6 +98,36 @@ def is_known(said: dict[str, Any]) -> bool:
             return bool(token == CONFIG["token"])
         case _:
             return user in CONFIG["users"] and said.get("PASSWORD") == CONFIG["users"][user]
+
+
+def first_rows(table: pa.Table) -> Any:
+    _rest.get().append(table.slice(_FIRST_ROWS))
+    return _encoded(table.slice(0, _FIRST_ROWS))
+
+
+async def query(request: Request) -> Response:
+    """The first rows of a result, and where the others are: in chunks, each of CLIENT_RESULT_CHUNK_SIZE MB at the most."""
+    _rest.set([])
+    answer = await _query(request)
+    rest = next(iter(_rest.get()), None)
+    if not rest:
+        return answer
+    token = fakesnow.server.to_token(request)
+    session = fakesnow.server.sessions[token]
+    rows = max(1, session.chunk_bytes * rest.num_rows // rest.nbytes)
+    said, chunks = json.loads(answer.body), []
+    for start in range(0, rest.num_rows, rows):
+        chunk, name = rest.slice(start, rows), uuid.uuid4().hex
+        session.chunks[name] = chunk
+        size = {"rowCount": chunk.num_rows, "uncompressedSize": chunk.nbytes, "compressedSize": chunk.nbytes}
+        chunks.append({"url": f"{request.base_url}chunks/{token}/{name}", **size})
+    said["data"]["chunks"] = chunks
+    return JSONResponse(said)
+
+
+def chunk(request: Request) -> Response:
+    session = fakesnow.server.sessions[request.path_params["token"]]
+    return Response(_encoded(session.chunks[request.path_params["name"]]).to_pybytes())
 
 
 def describe_table(table: exp.Table, duck: Any, database: Any, schema: Any) -> list[Any]:
@@ -126,8 +165,13 @@ def main() -> None:
     duck = fakesnow.server.shared_fs.duck_conn
     duck.execute("CREATE TABLE _fs_global._fs_information_schema._altered (name VARCHAR PRIMARY KEY, moment TIMESTAMPTZ)")
     duck.execute(f"CREATE SECRET (TYPE s3, {', '.join(f'{key} {value!r}' for key, value in CONFIG['s3'].items())})")
-    log_in = Route("/session/v1/login-request", login, methods=["POST"])
-    uvicorn.run(Starlette(routes=[log_in, *fakesnow.server.routes]), host="127.0.0.1", port=CONFIG["port"])
+    fakesnow.server.to_ipc = first_rows
+    ours = (
+        Route("/session/v1/login-request", login, methods=["POST"]),
+        Route("/queries/v1/query-request", query, methods=["POST"]),
+        Route("/chunks/{token}/{name}", chunk),
+    )
+    uvicorn.run(Starlette(routes=[*ours, *fakesnow.server.routes]), host="127.0.0.1", port=CONFIG["port"])
 
 
 if __name__ == "__main__":

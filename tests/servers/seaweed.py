@@ -69,7 +69,8 @@ def running_seaweed(folder: Path) -> Iterator[Seaweed]:
     command: list[str | Path] = [
         *(weed, "mini", "-dir=data", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false"),
         *("-s3.config=s3.json", "-s3.autoCreateBucket=false", f"-s3.port={port}", f"-s3.port.grpc={ports.pop()}"),
-        *("-s3.port.iceberg=0", "-s3.port.lance=0", "-webdav=false", "-admin.ui=false", *inside),
+        # A bucket has some volumes of its own; the default bounds all of them by what is free on the disk, as if each were full.
+        *("-volume.max=10000", "-s3.port.iceberg=0", "-s3.port.lance=0", "-webdav=false", "-admin.ui=false", *inside),
     ]
     with running(command, folder / "seaweed.log", lambda: answers(f"{server.url}/status")):
         yield server

@@ -16,6 +16,7 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -24,7 +25,7 @@ from obstore.store import AzureStore
 from reconciler.credential import FITTING
 from reconciler.engine.connectors.bucket import Bucket
 from reconciler.engine.connectors.objects import Objects
-from reconciler.engine.connectors.store import Located, System
+from reconciler.engine.connectors.store import SHARED, Located, System
 from reconciler.engine.place import Place
 from reconciler.errors import ScoringError, Unreachable
 
@@ -79,11 +80,15 @@ def locate(place: Place) -> Located:
             "The url names no blob", f"{url} has to name a container and a blob: https://account.blob.core.windows.net/container/blob."
         )
     # What is not said here, the library takes from the environment.
-    said = {"account_name": account.name, "endpoint": account.endpoint, "use_emulator": False, "skip_signature": False}
-    options: Any = {**said, **account.access}
-    root = f"{account.endpoint}/{container}/"
-    bucket = Bucket(lambda **client: AzureStore(container, config=options, **client), root, account.endpoint, _SYSTEM, bool(place.credential))
-    return Located(bucket, unquote(key))
+    said = {"account_name": account.name, "endpoint": account.endpoint, "use_emulator": False, "skip_signature": False, **account.access}
+    return Located(_bucket(container, account.endpoint, bool(place.credential), **said), unquote(key))
+
+
+@lru_cache(maxsize=SHARED)
+def _bucket(container: str, where: str, is_known: bool, **options: Any) -> Bucket:
+    config: Any = options
+    made = partial(AzureStore, container, config=config)
+    return Bucket(made, f"{where}/{container}/", where, _SYSTEM, is_known)
 
 
 def account_of(place: Place, written: str) -> Account:
@@ -103,6 +108,7 @@ def account_of(place: Place, written: str) -> Account:
     raise ScoringError("The credential does not fit", detail)
 
 
+@lru_cache(maxsize=SHARED)
 def _tenant(endpoint: str) -> str:
     """The account's. Only that is taken from its answer: whom a secret is sent to, it does not decide."""
     try:

@@ -8,6 +8,7 @@ emulator), as does STORAGE_EMULATOR_HOST for `gs://`, which Google's own clients
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -21,7 +22,7 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 from google.oauth2.service_account import Credentials
 
 from reconciler.engine.connectors.objects import Objects
-from reconciler.engine.connectors.store import PART, Located, Object, System, Trouble
+from reconciler.engine.connectors.store import PART, SHARED, Located, Object, System, Trouble
 from reconciler.engine.place import Place
 from reconciler.errors import Absent, ScoringError, Unreachable
 
@@ -95,13 +96,19 @@ def client(place: Place, endpoint: str | None = None) -> Any:
         raise ScoringError("The credential does not fit", f"{place.type} needs a credential of the type gcp with its gcpKey; this one is {kind}.")
     try:
         info = dict(json.loads(key) if isinstance(key, str) else key)
-        credentials = Credentials.from_service_account_info(info, scopes=_SCOPES)  # type: ignore[no-untyped-call]
+        credentials = _account(json.dumps(info))
     except (ValueError, TypeError, GoogleAuthError):
         detail = "The gcpKey is not the JSON of a service account's key: it needs client_email, token_uri and private_key, unchanged."
         raise ScoringError("The credential is refused", detail) from None
     if domain := info.get("universe_domain"):
         options["universe_domain"] = domain
     return storage.Client(project=info.get("project_id"), credentials=credentials, client_options=options)
+
+
+@lru_cache(maxsize=SHARED)
+def _account(key: str) -> Any:
+    """Which has asked for a token, the next time."""
+    return Credentials.from_service_account_info(json.loads(key), scopes=_SCOPES)  # type: ignore[no-untyped-call]
 
 
 class GoogleBucket:

@@ -37,7 +37,7 @@ _NOTHING = "__HIVE_DEFAULT_PARTITION__"
 _ESCAPED = {code: f"%{code:02X}" for code in [*range(0x20), *map(ord, "\"#%'*/:=?\\{[]^"), 0x7F]}
 
 # Rows that are held before they go to the disk, and files that are sent at once.
-_HELD_BYTES = 64 << 20
+_HELD_BYTES = 32 << 20
 _AT_ONCE = 4
 _BEGUN = 16  # uploads that wait for their last part: each holds some MB
 
@@ -52,7 +52,7 @@ class Partitions:
         self._columns = columns
         self._is_halted = is_halted
         self._schema = pa.schema([field for field in schema if field.name not in columns])
-        self._held: dict[str, list[pa.RecordBatch]] = {}
+        self._held: list[pa.RecordBatch] = []
         self._held_bytes = 0
         self._files: dict[str, Path] = {}  # by folder
         self._sinks: list[Sink] = []
@@ -72,8 +72,7 @@ class Partitions:
             shutil.rmtree(self._disk, ignore_errors=True)
 
     def write(self, batch: pa.RecordBatch) -> None:
-        for folder, rows in split(batch, self._columns, self._schema):
-            self._held.setdefault(folder, []).append(rows)
+        self._held.append(batch)
         self._held_bytes += batch.nbytes
         if self._held_bytes >= _HELD_BYTES:
             self._spill()
@@ -89,14 +88,19 @@ class Partitions:
         self._store.remove([found.key for found in self._store.list(self._prefix) if self._is_ours(found.key) and found.key not in made])
 
     def _spill(self) -> None:
-        """One stream of Arrow's after another in a file for each folder: no file stays open, however many there are."""
+        """One stream of Arrow's after another in a file for each folder: no file stays open, however many there are.
+
+        All that is held is split at once: a few rows of many columns take more memory as a batch of their own than their values do.
+        """
+        if not self._held:
+            return
         with self._on_disk():
-            for folder, rows in self._held.items():
-                path = self._files.setdefault(folder, self._disk / f"{len(self._files)}.arrow")
-                with open(path, "ab") as file, pa.ipc.new_stream(file, self._schema) as stream:
-                    for batch in rows:
-                        stream.write_batch(batch)
-        self._held, self._held_bytes = {}, 0
+            for whole in pa.Table.from_batches(self._held).combine_chunks().to_batches():
+                for folder, rows in split(whole, self._columns, self._schema):
+                    path = self._files.setdefault(folder, self._disk / f"{len(self._files)}.arrow")
+                    with open(path, "ab") as file, pa.ipc.new_stream(file, self._schema) as stream:
+                        stream.write_batch(rows)
+        self._held, self._held_bytes = [], 0
 
     def _made(self, spilled: Path) -> Path:
         self._heed()

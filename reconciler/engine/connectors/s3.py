@@ -12,7 +12,8 @@ import os
 import re
 import urllib.error
 import urllib.request
-from functools import partial
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import quote
 
@@ -20,7 +21,7 @@ from obstore.store import S3Store
 
 from reconciler.engine.connectors.bucket import Bucket
 from reconciler.engine.connectors.objects import Objects
-from reconciler.engine.connectors.store import Located, System
+from reconciler.engine.connectors.store import SHARED, Located, System
 from reconciler.engine.packages import engine_packages
 from reconciler.engine.place import Place
 from reconciler.errors import ScoringError
@@ -31,8 +32,8 @@ _KMS = ("aws:kms", "aws:kms:dsse")
 # What obstore takes from the environment, and no option can overrule: this process does without.
 # A customer's key is nothing without the first of them, and stays: a job may name the variable that holds it.
 _BENDING = ("AWS_SERVER_SIDE_ENCRYPTION", "AWS_SSE_KMS_KEY_ID", "AWS_SSE_BUCKET_KEY_ENABLED")
-# And what an option of ours has to overrule: the place that we connect to, how we name a bucket there, and who pays.
-_OURS = {"virtual_hosted_style_request": False, "s3_express": False, "request_payer": False, "unsigned_payload": False}
+# And what an option of ours has to overrule: how we name a bucket, who pays, and what is signed.
+_OURS: dict[str, Any] = {"virtual_hosted_style_request": False, "s3_express": False, "request_payer": False, "unsigned_payload": False}
 _DEFAULT_REGION = "us-east-1"
 _SYSTEM = System("S3", "bucket", {"read": "s3:GetObject", "list": "s3:ListBucket", "write": "s3:PutObject", "remove": "s3:DeleteObject"})
 
@@ -44,27 +45,33 @@ def locate(place: Place) -> Located:
     wanted: ServerSideEncryption | None = getattr(settings, "server_side_encryption", None)
     keys = _keys(place)
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or (_DEFAULT_REGION if endpoint else bucket_region(bucket))
+    signing = None if keys is None else tuple(keys.items())
     at = endpoint or f"https://s3.{region}.amazonaws.com"
-    options: dict[str, Any] = {
-        "region": region,
-        "aws_endpoint_url_s3": at,  # of all that say where it is, the one that overrules the others
-        # Not as options: what they leave out, a session token, would be taken from the environment.
-        **({"skip_signature": False, "credential_provider": lambda: keys} if keys else {"skip_signature": True}),
-        **_encryption(wanted),
-        **_OURS,
-    }
+    # Of all options that say where it is, the one that overrules the others.
+    options = {**_encryption(wanted), "aws_endpoint_url_s3": at, "region": region}
     for name in _BENDING:
         os.environ.pop(name, None)
-    about = (partial(S3Store, bucket, **options), f"s3://{bucket}/", endpoint or AWS, _SYSTEM, bool(keys))
     if wanted and wanted.kms_encryption_context:
         if not keys:
             raise _unsupported("kmsEncryptionContext needs a credential. Name one")
         with engine_packages("aws"):
             from reconciler.engine.connectors.s3_context import ContextBucket, client
-        made: Bucket = ContextBucket(partial(client, keys, region, at), _in_context(wanted), *about)
-    else:
-        made = Bucket(*about)
-    return Located(made, key or "/")
+        about = _about(bucket, signing, **options)
+        return Located(ContextBucket(partial(client, keys, region, at), _in_context(wanted), *about), key or "/")
+    return Located(_bucket(bucket, signing, **options), key or "/")
+
+
+@lru_cache(maxsize=SHARED)
+def _bucket(name: str, keys: tuple[tuple[str, Any], ...] | None, **options: Any) -> Bucket:
+    return Bucket(*_about(name, keys, **options))
+
+
+def _about(name: str, keys: tuple[tuple[str, Any], ...] | None, **options: Any) -> tuple[Callable[..., Any], str, str, System, bool]:
+    """What a Bucket is made of."""
+    # Not as options: what they leave out, a session token, would be taken from the environment.
+    signing: dict[str, Any] = {"skip_signature": False, "credential_provider": lambda: dict(keys)} if keys else {"skip_signature": True}
+    make = partial(S3Store, name, **_OURS, **signing, **options)
+    return make, f"s3://{name}/", options["aws_endpoint_url_s3"], _SYSTEM, bool(keys)
 
 
 def _keys(place: Place) -> dict[str, Any] | None:
@@ -136,13 +143,19 @@ def _unsupported(why: str) -> ScoringError:
 def bucket_region(bucket: str, endpoint: str = AWS) -> str:
     """AWS tells it to everybody, with any answer. Where it cannot be asked, the request that comes next says why."""
     try:
+        return _told_region(bucket, endpoint)
+    except (OSError, ValueError, http.client.HTTPException):
+        return _DEFAULT_REGION
+
+
+@lru_cache(maxsize=SHARED)
+def _told_region(bucket: str, endpoint: str) -> str:
+    try:
         with urllib.request.urlopen(urllib.request.Request(f"{endpoint}/{quote(bucket)}", method="HEAD"), timeout=5) as answer:
             headers = answer.headers
     except urllib.error.HTTPError as error:
         with error:
             headers = error.headers
-    except (OSError, ValueError, http.client.HTTPException):
-        return _DEFAULT_REGION
     region = str(headers.get("x-amz-bucket-region", ""))
     return region if re.fullmatch(r"[a-z0-9-]+", region) else _DEFAULT_REGION
 

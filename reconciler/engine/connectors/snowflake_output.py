@@ -37,8 +37,8 @@ from reconciler.engine.place import Place
 from reconciler.engine.spill import remove_spills
 from reconciler.errors import Lost, ScoringError
 
-# A file of an output: large enough for COPY, small enough to be sent again, and to lie on a disk for a moment.
-_FILE_BYTES = 100 << 20
+# A file of an output: large enough for COPY, small enough to be sent again, and to be held as a whole, which the connector does on Google's cloud.
+_FILE_BYTES = 32 << 20
 
 
 def open_output(place: Place, schema: pa.Schema) -> "TableOutput":

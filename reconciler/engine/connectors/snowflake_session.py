@@ -45,6 +45,7 @@ _PARAMETERS = {
     "QUERY_TAG": "reconciler",
     # Else each unloaded file has the smallest type that its own numbers need.
     "ENABLE_UNLOAD_PHYSICAL_TYPE_OPTIMIZATION": False,
+    "CLIENT_RESULT_CHUNK_SIZE": 16,  # MB of rows that come at once, its smallest; the connector holds some, and 160 is usual
 }
 
 # What Snowflake's error numbers mean to a user: a summary, and what to do.

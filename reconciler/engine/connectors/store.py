@@ -9,6 +9,8 @@ from reconciler.errors import ScoringError
 
 # An upload goes in parts of so many bytes. S3 takes 10,000 of them, so an object has 156 GB at the most.
 PART = 16 << 20
+# So much of each kind is kept for whoever asks next: a client and its connections, or a token, takes longer to be had than an object to be looked at.
+SHARED = 32
 
 
 @dataclass(frozen=True)

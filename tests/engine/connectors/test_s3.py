@@ -20,7 +20,7 @@ from servers.seaweed import Seaweed
 from servers.stranger import Answer, Asked, stranger
 
 from reconciler.engine.connectors.connector import connector
-from reconciler.engine.connectors.s3 import bucket_region
+from reconciler.engine.connectors.s3 import bucket_region, locate
 from reconciler.engine.connectors.store import PART
 from reconciler.engine.look import look
 from reconciler.errors import ScoringError
@@ -313,3 +313,11 @@ def test_an_endpoint_that_does_not_speak_s3_is_named(cloud: Cloud) -> None:
     with stranger(lambda asked: page) as server, pytest.raises(ScoringError) as caught:
         look(cloud.intake("some/", endpointUrl=server.url))
     assert caught.value.summary == "S3 is not understood" and server.url in caught.value.detail
+
+
+def test_looks_at_one_bucket_share_a_client(cloud: Cloud) -> None:
+    """With the same keys; with others there is another one."""
+    first, second = (locate(cloud.intake(key)).store for key in ("a.csv", "b.csv"))
+    other = locate(cloud.intake("a.csv", {**cloud.credential, "awsSecretAccessKey": "another"})).store
+    assert first is second
+    assert other is not first

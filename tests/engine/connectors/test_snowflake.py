@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import date, datetime, time
 from pathlib import Path
@@ -155,6 +156,16 @@ def test_types_of_a_table_are_those_that_models_and_texts_have(server: Snowflake
     assert first.pop("Z").isoformat() == "2024-01-01T08:00:00+00:00"
     assert first == {column: value for column, (*_, value) in EVERYTHING.items()}
     assert set(second.values()) == {None}
+
+
+def test_a_table_comes_in_chunks_that_are_small(server: Snowflake) -> None:
+    name, rows, columns = f"large_{next(NUMBERS)}", 300_000, "abcdefghij"
+    chosen = ", ".join(f'RANDOM()::FLOAT AS "{column}"' for column in columns)
+    server.run(f"CREATE TABLE {name} AS SELECT {chosen} FROM TABLE(GENERATOR(ROWCOUNT => {rows}))")
+    with closing(room.open_intake(place(server, table=name), Dialect(), lambda: False)) as intake:
+        sizes = [(piece.rows.num_rows, piece.rows.nbytes) for piece in intake.pieces(list(columns), rows, None, lambda: False)]
+    assert sum(count for count, _ in sizes) == rows
+    assert max(size for _, size in sizes) <= 16 << 20  # of 24 MB
 
 
 @STAGED
