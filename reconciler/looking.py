@@ -35,8 +35,8 @@ def look_at(places: Iterable[str], vault: Vault, patience_s: float = _PATIENCE_S
     done: SimpleQueue[tuple[str, Look]] = SimpleQueue()
     wanted = set(places)
     lost: dict[str, Look] = {}  # stores that do not answer: nobody waits for each of thousands of outputs
-    for place in sorted(wanted):
-        todo.put(place)
+    for place in sorted(wanted, key=lambda place: (bool(_store(place)), place)):
+        todo.put(place)  # intakes first: without them there is no plan, while an output that nobody could look at is taken to be as it was
 
     def work() -> None:
         while True:

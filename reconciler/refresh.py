@@ -1,6 +1,7 @@
 """What the world looks like now: intakes, deployed models, outputs. The rule here: it looks and never decides."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -156,12 +157,12 @@ def _missing(absent: Sequence[Wanted], wanted: Sequence[Wanted]) -> dict[str, Di
 
 
 def unwritten(
-    wanted: Iterable[Wanted], remotes: Mapping[str, Remote], awaited: Mapping[str, Diagnostic], scored: Collection[str]
+    wanted: Iterable[Wanted], remotes: Mapping[str, Remote], awaited: Mapping[str, Diagnostic], scored: AbstractSet[str]
 ) -> dict[str, Diagnostic]:
     """Of what is awaited, what no job that is `scored` will write. What writes it is named."""
-    writers = {remotes[instance.address].writes: instance.address for instance in wanted if instance.address in remotes}
-    found = {address: writers[remotes[address].reads] for address in awaited}
-    return {address: _stale(awaited[address], writer) for address, writer in found.items() if writer not in scored}
+    writes = {instance.address: remotes[instance.address].writes for instance in wanted if instance.address in remotes}
+    found = {address: [writer for writer, place in writes.items() if remotes[address].is_filled_by(place)] for address in awaited}
+    return {address: _stale(awaited[address], writers[0]) for address, writers in found.items() if scored.isdisjoint(writers)}
 
 
 def _stale(problem: Diagnostic, writer: str) -> Diagnostic:
@@ -174,12 +175,12 @@ def _missed(wanted: Iterable[Wanted], remotes: Mapping[str, Remote], looks: Look
     if not any(look.problem for look in looks.values()):
         return {}, {}
     found = {instance.address: remotes[instance.address] for instance in wanted if instance.address in remotes}
-    written = {remote.writes for remote in found.values()} - {None}
+    written = {remote.writes for remote in found.values()}
     missed: dict[str, Diagnostic] = {}
     awaited: dict[str, Diagnostic] = {}
     for address, remote in found.items():
         if remote.place is not None and (problem := looks[remote.place].problem):
-            (awaited if remote.reads in written else missed)[address] = problem
+            (awaited if any(remote.is_filled_by(place) for place in written) else missed)[address] = problem
     return missed, awaited
 
 

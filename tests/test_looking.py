@@ -90,6 +90,18 @@ def test_store_that_is_out_of_reach_is_not_asked_for_every_output(vault: Vault) 
     assert (len(found), 0 < len(asked) <= 8) == (100, True)
 
 
+def test_outputs_that_are_slow_to_be_looked_at_keep_no_intake_waiting(vault: Vault) -> None:
+    with Store(together=1) as store, closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        threading.Thread(target=store.serve_forever, daemon=True).start()
+        settings = {"type": "s3", "endpointUrl": f"http://127.0.0.1:{silent.getsockname()[1]}", "credentialId": "lake"}
+        outputs = [made for number in range(8) if (made := written_to({**settings, "url": f"s3://b/{number}.csv"}))]
+        intake = place(store.url, "in.csv")
+        found = look_at([*outputs, intake], vault, patience_s=5)
+        store.shutdown()
+    assert found[intake].digest is not None
+    assert {found[output].digest for output in outputs} == {None}
+
+
 def test_eight_places_are_looked_at_together_and_each_once(store: Store, vault: Vault) -> None:
     places = [place(store.url, f"{number}.csv") for number in range(16)]
     found = look_at([*places, *places], vault)

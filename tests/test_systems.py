@@ -204,6 +204,23 @@ def test_output_that_is_gone_is_written_anew_and_what_reads_it_too(lake: Objects
     assert is_up_to_date(reconciler)
 
 
+def test_job_reads_the_folder_that_another_writes_into(lake: Objects, root: Path, write: Write, reconciler: Reconciler) -> None:
+    write(
+        lake.openers,
+        first={**lake.make("raw.csv", WINES), "output": lake.output("folder/a.csv"), "passthrough_columns": None, "passthrough_columns_set": "all"},
+        second={"intake": lake.output("folder/"), "output": to("last.csv"), "depends_on": ["first"]},
+    )
+    assert reasons(root)["job.second"] == ["never run", "upstream reruns"]  # there is no object yet
+    apply(reconciler)
+    assert (len(csv_rows((root / "out/last.csv").read_text())), is_up_to_date(reconciler)) == (len(WINES), True)
+    lake.change("raw.csv", other(WINES))
+    assert reasons(root)["job.second"] == ["upstream reruns"]
+    apply(reconciler)
+    assert is_up_to_date(reconciler)
+    lake.cloud.remove("folder/a.csv")
+    assert sorted(reasons(root)) == ["job.first", "job.second"]
+
+
 @pytest.fixture(params=["s3", "azure", "gcp"])
 def cloud(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Objects:
     made = SYSTEMS[request.param](request, f"house-{next(NUMBERS)}")

@@ -63,7 +63,7 @@ def decide(
     for instance in _upstream_first(wanted):
         address = instance.address
         remote = remotes.get(address) if remotes else None
-        reruns_upstream = instance.intake_file in rewritten or (remote is not None and remote.reads in rewritten)
+        reruns_upstream = instance.intake_file in rewritten or (remote is not None and _is_rewritten(remote, instance.depends_on, rewritten, remotes))
         decision = _decide_one(instance, recorded.get(address, _NOTHING), observed[address], reruns_upstream, address in replace)
         if address in otherwise:
             named = (Reason.INTAKE_SEEN_OTHERWISE if reason is Reason.INTAKE_CHANGED else reason for reason in decision.reasons)
@@ -77,6 +77,12 @@ def decide(
         if address not in decisions:
             decisions[address] = Decision(address, Action.FORGET, (Reason.NOT_DECLARED,))
     return list(decisions.values())
+
+
+def _is_rewritten(remote: Remote, upstream: Iterable[str], rewritten: Collection[str], remotes: Mapping[str, Remote]) -> bool:
+    """All of the rows, or in a folder those that a job upstream writes."""
+    in_folder = (remotes[address].writes for address in upstream if address in remotes)
+    return remote.reads in rewritten or any(place in rewritten and remote.is_filled_by(place) for place in in_folder)
 
 
 def _decide_one(wanted: Wanted, recorded: Recorded, observed: Observed, reruns_upstream: bool, is_requested: bool) -> Decision:

@@ -70,6 +70,10 @@ class Remote(NamedTuple):
     output: str | None = None  # the same of its output, which is looked at once something was delivered there
     way: str | None = None  # how it is known what the rows are, where that is for the specs to say: digests of two ways cannot be compared
 
+    def is_filled_by(self, place: str | None) -> bool:
+        """Whether what is written there is among its rows: it is their place, or in their folder."""
+        return place is not None and self.reads is not None and (place == self.reads or (self.reads.endswith("/") and place.startswith(self.reads)))
+
     def questions(self) -> Iterator[Question]:
         if self.deployment is not None:
             yield Question("deployment", self.deployment)

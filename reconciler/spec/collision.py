@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from reconciler.spec.instance import Instance, opened
 from reconciler.spec.job import Job
-from reconciler.spec.location import Location, Root, is_partition_of, location
+from reconciler.spec.location import Location, Root, folders_of, is_data_of, is_partition_of, location
 from reconciler.spec.problem import Problems, Spot
 
 
@@ -43,22 +43,30 @@ def _check_partitions(jobs: Mapping[str, Job], writers: Mapping[Location, Instan
 def _check_intakes(
     instances: Sequence[Instance], jobs: Mapping[str, Job], writers: Mapping[Location, Instance], root: Root, problems: Problems
 ) -> None:
+    inside: dict[Location, list[Location]] = {}
+    for place in writers:
+        for folder in folders_of(place):
+            inside.setdefault(folder, []).append(place)
     for instance in instances:
-        place = location(opened(instance.spec, "intake"), root)
-        writer = writers.get(place) if place else None
-        if writer is instance:
-            spot = _spot(jobs, instance, "output_settings")
-            problems.add(
-                spot, "Output is the intake", "The job would overwrite the rows it scores. Give the output another place.", address=instance.address
-            )
-        elif writer is not None and writer.address not in instance.depends_on:
-            spot = _spot(jobs, instance, "intake_settings")
-            problems.add(spot, "Missing dependency", _advice(writer), address=instance.address)
+        intake = opened(instance.spec, "intake")
+        source = location(intake, root)
+        if source is None:
+            continue
+        format = intake.get("format", "csv")
+        for place in [source, *(place for place in inside.get(source, ()) if is_data_of(place, source, format))]:
+            writer = writers.get(place)
+            if writer is instance:
+                spot = _spot(jobs, instance, "output_settings")
+                does = "overwrite the rows it scores" if place == source else "add its scores to the rows it scores"
+                problems.add(spot, "Output is the intake", f"The job would {does}. Give the output another place.", address=instance.address)
+            elif writer is not None and writer.address not in instance.depends_on:
+                spot = _spot(jobs, instance, "intake_settings")
+                problems.add(spot, "Missing dependency", _advice(writer, place == source), address=instance.address)
 
 
-def _advice(writer: Instance) -> str:
-    said = f"This is written by {writer.address}, and nothing says that it comes first."
-    if writer.output_file is not None or "url" in writer.spec["output"]:
+def _advice(writer: Instance, is_all: bool) -> str:
+    said = f"{'This' if is_all else 'Something in this folder'} is written by {writer.address}, and nothing says that it comes first."
+    if is_all and (writer.output_file is not None or "url" in writer.spec["output"]):
         return f"{said} Write ${{{writer.address}.output}} here."
     return f"{said} Add depends_on: ['{writer.address}']."
 

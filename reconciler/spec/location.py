@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ def location(settings: Mapping[str, Any], root: Root) -> Location | None:
         url = settings["url"]
         if settings["type"] == "gcp":
             url = _GCP.sub(lambda found: f"gs://{found[1] or found[2]}/", url)
-        return ("url", settings.get("endpointUrl") or "", url)
+        return ("url", (settings.get("endpointUrl") or "").rstrip("/"), url)
     if "table" in settings:
         return ("table", *(str(settings.get(key, "")) for key in _TABLE_KEYS))
     return None
@@ -52,3 +52,17 @@ def is_partition_of(place: Location, folder: Location) -> bool:
         return False
     *folders, _ = place[2].removeprefix(folder[2]).split("/")
     return bool(folders) and all("=" in name for name in folders)
+
+
+def folders_of(place: Location) -> Iterator[Location]:
+    """Those that a url is in, as an intake names them: with a slash at the end."""
+    if place[0] == "url":
+        *folders, _ = place[2].removesuffix("/").split("/")
+        for depth in range(3, len(folders) + 1):  # after `s3:`, nothing, and the bucket
+            yield (*place[:2], "/".join(folders[:depth]) + "/")
+
+
+def is_data_of(place: Location, folder: Location, format: str) -> bool:
+    """Whether an intake that is a folder takes what is written in it for its rows: see `engine/connectors/objects.py`."""
+    name = place[2].removeprefix(folder[2]) + "a.parquet" * place[2].endswith("/")
+    return name.lower().endswith(f".{format}") and not any(part.startswith(("_", ".")) and "=" not in part for part in name.split("/"))

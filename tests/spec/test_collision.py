@@ -17,6 +17,11 @@ LOCAL_INTAKE = "{type: localFile, file: data/b.csv}"
         pytest.param("{type: localFile, path: out/x.csv}", "{type: localFile, path: ./out/y/../x.csv}", id="one path"),
         pytest.param("{type: s3, url: 's3://b/x.csv'}", "{type: s3, url: 's3://b/x.csv', format: csv}", id="one url"),
         pytest.param(
+            "{type: s3, url: 's3://b/x.csv', endpoint_url: 'https://s3.example'}",
+            "{type: s3, url: 's3://b/x.csv', endpoint_url: 'https://s3.example/'}",
+            id="one url of one server",
+        ),
+        pytest.param(
             "{type: jdbc, data_store_id: w, table: t, statement_type: insert}",
             "{type: jdbc, data_store: w, table: t, statement_type: insert}",
             id="one table",
@@ -115,3 +120,36 @@ def test_different_places_do_not_collide(loaded: Callable[..., Configuration], h
     text += job("a", replace={"{type: localFile, path: out/a.csv}": a}) + job("b", replace={LOCAL_OUTPUT: b})
 
     assert len(loaded(text).instances) == 2
+
+
+@pytest.mark.parametrize(("output", "format"), [("{type: s3, url: 's3://b/x/in/a.csv'}", "csv"), (PARTITIONED.format("in/"), "parquet")])
+def test_what_reads_a_folder_waits_for_who_writes_into_it(
+    refused: Callable[..., tuple[Diagnostic, ...]],
+    loaded: Callable[..., Configuration],
+    head: str,
+    job: Callable[..., str],
+    output: str,
+    format: str,
+) -> None:
+    folder = f"{{type: s3, url: 's3://b/x/', format: {format}}}"
+    text = head + job("a", replace={"{type: localFile, path: out/a.csv}": output})
+
+    (diagnostic,) = refused(text + job("b", replace={LOCAL_INTAKE: folder}))
+
+    assert (diagnostic.summary, diagnostic.address) == ("Missing dependency", "job.b")
+    assert "Something in this folder is written by job.a" in diagnostic.detail and "depends_on: ['job.a']" in diagnostic.detail
+    assert len(loaded(text + job("b", "depends_on: [a]", replace={LOCAL_INTAKE: folder})).instances) == 2
+
+
+def test_a_job_does_not_write_into_the_folder_that_it_reads(
+    refused: Callable[..., tuple[Diagnostic, ...]], loaded: Callable[..., Configuration], head: str, job: Callable[..., str]
+) -> None:
+    def text(name: str) -> str:
+        sides = {"{type: localFile, file: data/a.csv}": "{type: s3, url: 's3://b/in/'}"}
+        return head + job("a", replace={**sides, "{type: localFile, path: out/a.csv}": f"{{type: s3, url: 's3://b/in/{name}'}}"})
+
+    (diagnostic,) = refused(text("scores/x.csv"))
+
+    assert (diagnostic.summary, diagnostic.address) == ("Output is the intake", "job.a")
+    for hidden in ("_scores/x.csv", ".x.csv", "x.txt"):
+        assert len(loaded(text(hidden)).instances) == 1

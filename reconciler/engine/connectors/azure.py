@@ -27,7 +27,7 @@ from reconciler.engine.connectors.bucket import Bucket
 from reconciler.engine.connectors.objects import Objects
 from reconciler.engine.connectors.store import SHARED, Located, System
 from reconciler.engine.place import Place
-from reconciler.errors import ScoringError
+from reconciler.errors import ScoringError, Unreachable
 
 _SYSTEM = System(
     "Azure",
@@ -118,7 +118,7 @@ def _tenant(endpoint: str) -> str:
         with error:
             headers = error.headers
     except (OSError, ValueError, http.client.HTTPException):
-        raise ScoringError("Azure cannot be reached", f"{endpoint} does not answer. Check the url and the network.") from None
+        raise Unreachable("Azure cannot be reached", f"{endpoint} does not answer. Check the url and the network.") from None
     found = re.search(r'authorization_uri="?https?://[^/\s"]+/([\w.-]+)', str(headers.get("WWW-Authenticate", "")))
     if not found:
         detail = f"{endpoint} does not say of which tenant it is. Name a credential of the type azure_service_principal, which has its azureTenantId."

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from typing import Any
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError, InvalidPathError
 
 from reconciler.engine.connectors.store import PART, Object, System, Trouble
 from reconciler.engine.sink import Sink
@@ -99,7 +99,7 @@ class Bucket:
         return self._made({"timeout": _PART_TIME})
 
     def url(self, key: str) -> str:
-        return f"{self._root}{key.removeprefix('/')}"
+        return f"{self._root}{'' if key == '/' else key}"
 
     def find(self, key: str) -> Object:
         with self.asked("read", key):
@@ -152,7 +152,9 @@ class Bucket:
             if key.startswith("/") and key != "/":
                 raise ValueError("the library leaves the slash out")
             yield
-        except ValueError:
+        except (ValueError, InvalidPathError) as error:
+            if found := re.search(r'Path "([^"]*)"', str(error)):
+                key = found[1]  # of a folder, the object that spoils it
             trouble = Trouble("The key cannot be used", "A key with an empty part (//), . or .. as a part, or a control character is not supported.")
         except (BaseError, OSError) as error:
             trouble = self._trouble(action, str(error))

@@ -30,7 +30,10 @@ from reconciler.settings import ServerSideEncryption
 AWS = "https://s3.amazonaws.com"
 _KMS = ("aws:kms", "aws:kms:dsse")
 # What obstore takes from the environment, and no option can overrule: this process does without.
-_BENDING = ("AWS_SERVER_SIDE_ENCRYPTION", "AWS_SSE_KMS_KEY_ID", "AWS_SSE_BUCKET_KEY_ENABLED", "AWS_SSE_CUSTOMER_KEY_BASE64")
+# A customer's key is nothing without the first of them, and stays: a job may name the variable that holds it.
+_BENDING = ("AWS_SERVER_SIDE_ENCRYPTION", "AWS_SSE_KMS_KEY_ID", "AWS_SSE_BUCKET_KEY_ENABLED")
+# And what an option of ours has to overrule: how we name a bucket, who pays, and what is signed.
+_OURS: dict[str, Any] = {"virtual_hosted_style_request": False, "s3_express": False, "request_payer": False, "unsigned_payload": False}
 _DEFAULT_REGION = "us-east-1"
 _SYSTEM = System("S3", "bucket", {"read": "s3:GetObject", "list": "s3:ListBucket", "write": "s3:PutObject", "remove": "s3:DeleteObject"})
 
@@ -43,7 +46,9 @@ def locate(place: Place) -> Located:
     keys = _keys(place)
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or (_DEFAULT_REGION if endpoint else bucket_region(bucket))
     signing = None if keys is None else tuple(keys.items())
-    options = {**_encryption(wanted), **({"endpoint": endpoint} if endpoint else {}), "region": region}
+    at = endpoint or f"https://s3.{region}.amazonaws.com"
+    # Of all options that say where it is, the one that overrules the others.
+    options = {**_encryption(wanted), "aws_endpoint_url_s3": at, "region": region}
     for name in _BENDING:
         os.environ.pop(name, None)
     if wanted and wanted.kms_encryption_context:
@@ -52,7 +57,7 @@ def locate(place: Place) -> Located:
         with engine_packages("aws"):
             from reconciler.engine.connectors.s3_context import ContextBucket, client
         about = _about(bucket, signing, **options)
-        return Located(ContextBucket(partial(client, keys, region, endpoint), _in_context(wanted), *about), key or "/")
+        return Located(ContextBucket(partial(client, keys, region, at), _in_context(wanted), *about), key or "/")
     return Located(_bucket(bucket, signing, **options), key or "/")
 
 
@@ -65,8 +70,8 @@ def _about(name: str, keys: tuple[tuple[str, Any], ...] | None, **options: Any) 
     """What a Bucket is made of."""
     # Not as options: what they leave out, a session token, would be taken from the environment.
     signing: dict[str, Any] = {"skip_signature": False, "credential_provider": lambda: dict(keys)} if keys else {"skip_signature": True}
-    make = partial(S3Store, name, s3_express=False, **signing, **options)
-    return make, f"s3://{name}/", options.get("endpoint", AWS), _SYSTEM, bool(keys)
+    make = partial(S3Store, name, **_OURS, **signing, **options)
+    return make, f"s3://{name}/", options["aws_endpoint_url_s3"], _SYSTEM, bool(keys)
 
 
 def _keys(place: Place) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import botocore.session
 from botocore.config import Config
+from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
 from botocore.exceptions import BotoCoreError, ClientError
 
 from reconciler.engine.connectors.bucket import Bucket
@@ -18,16 +19,15 @@ from reconciler.engine.connectors.store import PART
 from reconciler.engine.sink import Sink
 from reconciler.errors import ScoringError
 
-# Of botocore's settings those that say where more of them are: by which name in its files, and in the environment, with which default.
-_VARIABLES = {
-    "profile": (None, None, None, None),
+# Botocore's settings, without their names in its files and in the environment. What is left of each is its default, and how it is converted.
+_VARIABLES = {name: (None, None, *rest) for name, (_, _, *rest) in BOTOCORE_DEFAUT_SESSION_VARIABLES.items()} | {
     "config_file": (None, None, os.devnull, None),
     "credentials_file": (None, None, os.devnull, None),
 }
 _CONNECT_S, _SILENCE_S, _TRIES = 5, 60, 4
 
 
-def client(keys: Mapping[str, Any], region: str, endpoint: str | None) -> Any:
+def client(keys: Mapping[str, Any], region: str, endpoint: str) -> Any:
     """`keys` as obstore has them. Nothing is taken from the environment or from the machine's configuration."""
     session = botocore.session.Session(session_vars=_VARIABLES)
     config = Config(

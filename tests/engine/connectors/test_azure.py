@@ -13,12 +13,13 @@ from servers.azurite import Azurite, running_azurite
 from servers.certificates import own_authority
 from servers.clouds import Cloud, azure_cloud, told
 from servers.entra import running_entra
+from servers.process import free_port
 from servers.stranger import Answer, Asked, stranger
 
 from reconciler.engine.connectors.azure import account_of
 from reconciler.engine.connectors.connector import connector
 from reconciler.engine.look import look
-from reconciler.errors import ScoringError
+from reconciler.errors import ScoringError, Unreachable
 
 ROWS = b"a,b\n1,2\n"
 
@@ -149,6 +150,33 @@ def test_a_key_that_the_library_would_change_is_refused(cloud: Cloud, key: str) 
         with pytest.raises(ScoringError) as caught:
             ask()
         assert caught.value.summary == "The key cannot be used"
+
+
+@pytest.mark.parametrize("kind", ["azure", "adls_gen2_oauth"])
+def test_an_account_that_does_not_answer_is_out_of_reach(cloud: Cloud, kind: str) -> None:
+    account = f"http://127.0.0.1:{free_port()}/devstoreaccount1"
+    written = connected(f"AccountName=a;AccountKey=AAAA;BlobEndpoint={account}") | {"clientId": "us", "clientSecret": "hush-hush"}
+    credential = {name: written[name] for name in (("azureConnectionString",) if kind == "azure" else ("clientId", "clientSecret"))}
+    with pytest.raises(Unreachable) as caught:
+        look(cloud.intake("", {**credential, "credentialType": kind}, url=f"{account}/own/in.csv"))
+    assert account in told(caught.value, "hush-hush", "AAAA")
+
+
+def test_a_key_in_a_folder_that_cannot_be_used_is_named(azurite: Azurite) -> None:
+    cloud = azure_cloud(azurite, "odd")
+    cloud.put("in/a.csv", ROWS)
+    put = urllib.request.Request(f"{cloud.url('in//b.csv')}?{azurite.sas()}", ROWS, {"x-ms-blob-type": "BlockBlob"}, method="PUT")
+    with urllib.request.urlopen(put, timeout=30):
+        pass
+    with pytest.raises(ScoringError) as caught:
+        look(cloud.intake("in/"))
+    assert caught.value.summary == "The key cannot be used" and f"{cloud.url('in//b.csv')}: " in caught.value.detail
+
+
+def test_a_key_that_begins_with_a_slash_is_named_as_it_is(cloud: Cloud) -> None:
+    with pytest.raises(ScoringError) as caught:
+        look(cloud.intake("/in.csv"))
+    assert f"{cloud.root}/in.csv: " in caught.value.detail
 
 
 def test_all_of_a_container_is_a_folder(cloud: Cloud, azurite: Azurite) -> None:

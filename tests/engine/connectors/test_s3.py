@@ -196,9 +196,10 @@ def test_a_server_without_keys_says_no_to_a_context(cloud: Cloud) -> None:
     [
         {"AWS_SERVER_SIDE_ENCRYPTION": "aws:kms", "AWS_SSE_KMS_KEY_ID": "theirs", "AWS_SSE_BUCKET_KEY_ENABLED": "true"},
         {"AWS_SERVER_SIDE_ENCRYPTION": "sse-c", "AWS_SSE_CUSTOMER_KEY_BASE64": KEY},
+        {"AWS_SSE_CUSTOMER_KEY_BASE64": KEY},
         {"AWS_S3_EXPRESS": "true"},
     ],
-    ids=["kms", "customer-key", "express"],
+    ids=["kms", "customer-key", "customer-key-alone", "express"],
 )
 def test_the_machines_own_encryption_is_not_taken(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
     for name, value in variables.items():
@@ -206,6 +207,46 @@ def test_the_machines_own_encryption_is_not_taken(cloud: Cloud, monkeypatch: pyt
     with stranger(lambda asked: Answer(200, {"ETag": '"1"'}) if asked.method == "PUT" else Answer(404)) as server:
         write(cloud, endpointUrl=server.url)
     assert [name for each in server.asked for name in each.headers if "encryption" in name.lower() or "bucket-key" in name.lower()] == []
+
+
+def test_a_variable_that_holds_a_customers_key_stays_for_the_job_that_names_it(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SSE_CUSTOMER_KEY_BASE64", KEY)
+    look(cloud.intake("in.csv"))
+    assert os.environ["AWS_SSE_CUSTOMER_KEY_BASE64"] == KEY
+
+
+@pytest.mark.parametrize("settings", [{}, {"serverSideEncryption": IN_CONTEXT}], ids=["object", "object-in-context"])
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
+        ("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "true"),
+        ("AWS_REQUEST_PAYER", "true"),
+        ("AWS_UNSIGNED_PAYLOAD", "true"),
+        ("AWS_USE_FIPS_ENDPOINT", "true"),
+        ("AWS_DEFAULTS_MODE", "none-of-botocores"),
+    ],
+)
+def test_the_machines_own_way_to_s3_is_not_taken(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, settings: dict[str, Any]
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with stranger(takes if settings else lambda asked: Answer(200, {"ETag": '"1"'}) if asked.method == "PUT" else Answer(404)) as server:
+        write(cloud, endpointUrl=server.url, **settings)
+    (sent,) = [each for each in server.asked if each.method == "PUT"]
+    headers = {name.lower(): content for name, content in sent.headers.items()}
+    assert sent.path.partition("?")[0] == "/own/out.csv"
+    assert "x-amz-request-payer" not in headers and headers["x-amz-content-sha256"] != "UNSIGNED-PAYLOAD"
+
+
+def test_without_an_endpoint_the_machines_own_is_not_taken(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "nowhere-1")
+    with stranger(lambda asked: Answer(404)) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        with pytest.raises(ScoringError, match="S3 cannot be reached"):
+            look(cloud.intake("in.csv", endpointUrl=None))
+    assert server.asked == []
 
 
 @pytest.mark.parametrize(
