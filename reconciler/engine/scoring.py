@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from reconciler.disk import sync_folder
@@ -33,9 +33,13 @@ def run(job: ScoringJob, metadata: Metadata, report: Callable[[Progress], None],
     job = replace(job, intake=_heeding(job.intake, is_cancelled), output=_heeding(job.output, is_cancelled))
     if not (isinstance(job.output, Place) and takes_rows(job.output)):
         return _scored(job, metadata, report, is_cancelled)
-    tally = _staged(job) or _noted(job, _scored(job, metadata, report, is_cancelled))
-    _settle(job, job.output, tally)
-    return tally
+    staged = _read_note(job) or _noted(job, _Staged(_scored(job, metadata, report, is_cancelled)))
+    if not staged.is_settled:
+        _settle(job, job.output, staged.tally)
+        _noted(job, replace(staged, is_settled=True))
+    # Once that is known: of a staging table that is gone, nobody could say what became of its rows.
+    connector(job.output).discard(job.output)
+    return staged.tally
 
 
 def _heeding(where: Path | Place, is_cancelled: Callable[[], bool]) -> Path | Place:
@@ -55,21 +59,33 @@ def _settle(job: ScoringJob, output: Place, tally: Tally) -> None:
         raise
 
 
-def _staged(job: ScoringJob) -> Tally | None:
+@dataclass(frozen=True)
+class _Staged:
+    """What the note says: that all rows are staged, how many, and whether they are where they belong."""
+
+    tally: Tally
+    is_settled: bool = False
+
+
+def _read_note(job: ScoringJob) -> _Staged | None:
     """What a former process has staged, all of it, before it died."""
-    return Tally(**json.loads(job.note_file.read_text())) if job.note_file.exists() else None
+    if not job.note_file.exists():
+        return None
+    told = json.loads(job.note_file.read_text())
+    is_settled = told.pop("is_settled", False)
+    return _Staged(Tally(**told), is_settled)
 
 
-def _noted(job: ScoringJob, tally: Tally) -> Tally:
-    """From here on the rows are staged, and are not scored again."""
+def _noted(job: ScoringJob, staged: _Staged) -> _Staged:
+    """From here on the rows are not scored again; or, once they are settled, not brought over again."""
     beside = job.note_file.with_name(f"{job.note_file.name}.new")
     with open(beside, "w") as file:
-        json.dump(asdict(tally), file)
+        json.dump({**asdict(staged.tally), "is_settled": staged.is_settled}, file)
         file.flush()
         os.fsync(file.fileno())
     beside.replace(job.note_file)
     sync_folder(job.note_file.parent)
-    return tally
+    return staged
 
 
 def _scored(job: ScoringJob, metadata: Metadata, report: Callable[[Progress], None], is_cancelled: Callable[[], bool]) -> Tally:

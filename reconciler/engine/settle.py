@@ -9,7 +9,7 @@ from collections.abc import Callable
 from reconciler.engine.connectors.connector import connector
 from reconciler.engine.flow import TICK
 from reconciler.engine.place import Place
-from reconciler.errors import UNSETTLED, Cancelled, Lost
+from reconciler.errors import UNSETTLED, Absent, Cancelled, Lost
 
 _PAUSES_S = (0.2, 1.0, 3.0, 8.0, 15.0, 30.0)  # a database that goes over to another machine is back within a minute
 
@@ -24,6 +24,8 @@ def settle(output: Place, rows: int) -> None:
         try:
             room.settle(output, rows)
             return
+        except Absent as error:
+            raise Lost("The staged rows are gone", f"{error.detail} {UNSETTLED}: look there before they are scored again.") from error
         except Lost as error:
             lost = error
         except Cancelled:

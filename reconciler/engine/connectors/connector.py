@@ -37,10 +37,13 @@ class Connector(Protocol):
         """
 
     def settle(self, place: Place, rows: int) -> None:
-        """Bring the staged rows to where they belong, in one step, once: a second call, in another process too, finds it done."""
+        """Bring the staged rows to where they belong, in one step, once: a second call, in another process too, finds it done.
+
+        What they were staged in stays, empty, until it is discarded. Raises Absent when it is gone.
+        """
 
     def discard(self, place: Place) -> None:
-        """Remove what a job that has not come to its end has left: of its output what is staged, of its intake the files that it was unloaded to.
+        """Remove what a job has left: of its output what is staged, or was, of its intake the files that it was unloaded to.
 
         There may be nothing. Raises nothing; what cannot be removed stays.
         """

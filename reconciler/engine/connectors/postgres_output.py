@@ -42,7 +42,6 @@ def open_output(place: Place, schema: pa.Schema) -> "TableOutput":
 def settle(place: Place, rows: int) -> None:
     with refusals(server(place).name, "The output cannot be written"), Session(place) as session:
         _settle(session, place, rows)
-    discard(place)  # it is empty, and no abort and no trouble can undo what is committed
 
 
 def discard(place: Place) -> None:
@@ -191,7 +190,7 @@ class _Copy:
 def _settle(session: Session, place: Place, rows: int) -> None:
     _, staging = _names(session, place)
     if postgres_tables.columns(session, staging) is None:
-        return
+        raise statements.gone(session.server.name, staging)
     with session.transaction():
         for statement in statements.locking(FLAVOR, staging):
             session.run(statement)

@@ -26,6 +26,7 @@ from reconciler.engine.connectors.statements import (
     count,
     creation,
     fitted,
+    gone,
     removal,
     repeated_keys,
     settlement,
@@ -54,7 +55,6 @@ def settle(place: Place, rows: int) -> None:
     """Raises ScoringError when the staging table has neither all of the rows nor none, or when they do not go into the target."""
     with Session(place) as session:
         _settle(session, place, rows)
-    discard(place)  # it is empty, and no abort and no trouble can undo what is committed
 
 
 def discard(place: Place) -> None:
@@ -73,7 +73,7 @@ def _settle(session: Session, place: Place, rows: int) -> None:
     found, target = _target(session, settings)
     staged = found_table(session, staging_name(target, place.job))
     if staged is None:
-        return  # another process did it all
+        raise gone("Snowflake", staging_name(target, place.job))
     staging = staged.name
     held = _count(session, staging)
     if held not in (0, rows):

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from reconciler.errors import ScoringError
+from reconciler.errors import Absent, ScoringError
 from reconciler.settings import JdbcOutput, SnowflakeOutput, Source, SynapseOutput
 
 AnyTarget = JdbcOutput | SnowflakeOutput | SynapseOutput
@@ -153,6 +153,11 @@ def creation(flavor: Flavor, name: Name, columns: Mapping[str, pa.DataType]) -> 
 
 def removal(flavor: Flavor, name: Name) -> str:
     return flavor.drop.format(**_table(flavor, name))
+
+
+def gone(system: str, staging: Name) -> Absent:
+    """A staging table stays until it is known that its rows were moved, so whoever finds none cannot know it."""
+    return Absent("The staging table is gone", f"{system}: {staging} is not there any more, and was to be emptied into the target.")
 
 
 def settlement(flavor: Flavor, move: Move) -> list[str]:

@@ -22,6 +22,7 @@ from reconciler.engine.connectors.statements import (
     count,
     creation,
     fitted,
+    gone,
     moved,
     removal,
     repeated_keys,
@@ -64,9 +65,9 @@ def settle(place: Place, rows: int) -> None:
     target = target_name(settings)
     staging = staging_name(target, place.job)
     with Session(place, external_source.secrets(place)) as session:
-        if session.exists(FLAVOR.qualified(staging)):
-            _move(session, place, target, staging, rows)
-    discard(place)  # it is empty, and no abort and no trouble can undo what is committed
+        if not session.exists(FLAVOR.qualified(staging)):
+            raise gone(session.name, staging)
+        _move(session, place, target, staging, rows)
 
 
 def discard(place: Place) -> None:

@@ -1,5 +1,6 @@
 """PostgreSQL as intake and output. The rule here: a real server over a real socket, and every table in a schema of its test's own."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,8 @@ from reconciler.engine.dialect import Dialect
 from reconciler.engine.job import ScoringJob, Tally
 from reconciler.engine.pipeline import score
 from reconciler.engine.place import Place
-from reconciler.errors import Lost, ScoringError
+from reconciler.engine.settle import settle
+from reconciler.errors import UNSETTLED, Lost, ScoringError
 from reconciler.options import CsvSettings, Options
 from reconciler.settings import JdbcIntake, JdbcOutput
 
@@ -80,6 +82,7 @@ def write(place: Place, *batches: pa.RecordBatch) -> None:
             output.write(batch)
         output.finish()
     jdbc.settle(place, sum(batch.num_rows for batch in batches))
+    jdbc.discard(place)
 
 
 def rows(**columns: Any) -> pa.RecordBatch:
@@ -362,9 +365,23 @@ def test_no_rows_create_the_table_all_the_same(database: Database) -> None:
 def test_a_second_settling_finds_it_done(database: Database) -> None:
     database.run("CREATE TABLE scores (id text, p float8)")
     place = database.output()
-    write(place, WRITTEN)
+    with jdbc.open_output(place, WRITTEN.schema) as output:
+        output.write(WRITTEN)
+        output.finish()
+    jdbc.settle(place, 2)
     jdbc.settle(place, 2)
     assert len(database.run("SELECT 1 FROM scores")) == 2
+
+
+def test_rows_whose_staging_table_is_gone_are_not_taken_for_moved(database: Database) -> None:
+    """Somebody has cleared it away, after the process died that had staged them, and before another one went on."""
+    database.run("CREATE TABLE scores (id text, p float8)")
+    place = database.output()
+    write(place, WRITTEN)
+    with pytest.raises(Lost) as caught:
+        settle(place, 2)
+    assert caught.value.summary == "The staged rows are gone"
+    assert UNSETTLED in caught.value.detail and place.job in caught.value.detail
 
 
 def test_an_output_that_is_left_leaves_nothing(database: Database) -> None:
@@ -542,6 +559,19 @@ def scored(database: Database, model: Path, tmp_path: Path, text: str, **setting
     (tmp_path / "in.csv").write_text(text)
     job = ScoringJob(model, tmp_path / "in.csv", database.output(**settings), Options(passthrough_columns_set="all"), tmp_path / "rejects.csv")
     return score(job, report=lambda progress: None, is_cancelled=never)
+
+
+def test_rows_that_are_noted_as_settled_are_not_brought_over_again(database: Database, regression: Path, tmp_path: Path) -> None:
+    """Where a staging table is gone, only the note tells whether that is because its rows were moved."""
+    for _ in range(2):
+        assert scored(database, regression, tmp_path, CSV, create_table_if_not_exists=True).scored == 2
+        assert len(database.run("SELECT 1 FROM scores")) == 2
+        assert database.tables() == ["scores"]
+    note = tmp_path / "rejects.staged.json"
+    note.write_text(json.dumps({**json.loads(note.read_text()), "is_settled": False}))
+    with pytest.raises(Lost, match="The staged rows are gone"):
+        scored(database, regression, tmp_path, CSV, create_table_if_not_exists=True)
+    assert len(database.run("SELECT 1 FROM scores")) == 2
 
 
 def test_a_file_is_scored_into_columns_of_every_type(database: Database, regression: Path, tmp_path: Path) -> None:

@@ -182,6 +182,7 @@ def test_a_session_that_is_ended_while_it_settles_is_followed_by_another(databas
         settling.start()
         database.terminate("INSERT INTO%")
     settling.join()
+    jdbc.discard(place)
     assert database.left == (BATCH.num_rows, [])
 
 
@@ -220,6 +221,7 @@ def test_an_answer_to_the_commit_that_never_comes_moves_no_row_twice(database: D
     with Line(database.server.port, lost_commit(lambda: database.until(MOVED))) as line:
         settle(database.output(line.port), BATCH.num_rows)
         assert line.cuts == 1
+    jdbc.discard(database.output())
     assert database.left == (BATCH.num_rows, [])
 
 
@@ -231,13 +233,16 @@ def test_a_job_that_is_aborted_while_nobody_knows_what_the_commit_did_says_so(da
     assert STAGING in caught.value.detail
     assert database.left == (BATCH.num_rows, [STAGING])  # which is empty
     settle(database.output(), BATCH.num_rows)
+    jdbc.discard(database.output())
     assert database.left == (BATCH.num_rows, [])
 
 
 def test_an_abort_after_the_commit_undoes_nothing(database: Database) -> None:
     staged(database)
     with database.server.connect() as watch:
-        settle(database.output(is_halted=lambda: bool(watch.execute("SELECT FROM trouble.scores LIMIT 1").fetchall())), BATCH.num_rows)
+        place = database.output(is_halted=lambda: bool(watch.execute("SELECT FROM trouble.scores LIMIT 1").fetchall()))
+        settle(place, BATCH.num_rows)
+        jdbc.discard(place)
     assert database.left == (BATCH.num_rows, [])
 
 

@@ -231,7 +231,7 @@ def test_a_statement_does_to_the_table_what_it_is_called(
     server.run(f"CREATE TABLE {name} (KEY VARCHAR, SCORE NUMBER(6, 2), MORE INTEGER)", f"INSERT INTO {name} VALUES ('a', 1, NULL), ('b', 2, NULL)")
     where = staged(server, name, stage, SCORES, **settings)
     assert server.run(f"SELECT COUNT(*) FROM {name}") == [(2,)]
-    room.settle(where, 2)
+    brought(where, 2)
     found = server.run(f"SELECT KEY, SCORE, MORE FROM {name} ORDER BY KEY, SCORE DESC")
     assert [(key, float(value), more) for key, value, more in found] == after
     assert_nothing_is_left(server)
@@ -248,7 +248,7 @@ def test_a_table_is_kept_or_created_or_in_the_way(server: Snowflake, statement: 
             staged(server, name, None, SCORES.select(["key"]).slice(0, 1), **given)
         assert name in caught.value.detail and (name in tables(server)) == is_there
     else:
-        room.settle(staged(server, name, None, SCORES.select(["key"]).slice(0, 1), **given), 1)
+        brought(staged(server, name, None, SCORES.select(["key"]).slice(0, 1), **given), 1)
         assert server.run(f'SELECT COUNT(*) FROM "{name}"') == [(outcome,)]
     assert_nothing_is_left(server)
 
@@ -258,7 +258,7 @@ def test_files_may_lie_anywhere_on_the_disk_until_they_are_sent(server: Snowflak
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     name = f"target_{next(NUMBERS)}"
-    room.settle(staged(server, name, None, SCORES, statement_type="insert", create_table_if_not_exists=True), 2)
+    brought(staged(server, name, None, SCORES, statement_type="insert", create_table_if_not_exists=True), 2)
     assert server.run(f'SELECT COUNT(*) FROM "{name}"') == [(2,)]
     assert list(folder.iterdir()) == []
 
@@ -280,7 +280,7 @@ def test_files_that_a_killed_process_has_left_on_the_disk_are_removed(server: Sn
 
 def test_no_rows_create_the_table_all_the_same(server: Snowflake) -> None:
     name = f"target_{next(NUMBERS)}"
-    room.settle(staged(server, name, None, SCORES.slice(0, 0), statement_type="insert", create_table_if_not_exists=True), 0)
+    brought(staged(server, name, None, SCORES.slice(0, 0), statement_type="insert", create_table_if_not_exists=True), 0)
     assert server.run(f'SELECT COUNT(*) FROM "{name}"') == [(0,)]
     assert_nothing_is_left(server)
 
@@ -288,7 +288,7 @@ def test_no_rows_create_the_table_all_the_same(server: Snowflake) -> None:
 def test_a_new_table_has_the_types_of_the_output(server: Snowflake) -> None:
     name = f"target_{next(NUMBERS)}"
     given = {"t": pa.array([time(1, 2)], pa.time64("us")), "b": pa.array([b"x"]), "d": pa.array([date(2026, 1, 1)]), "n": pa.array([1], pa.int8())}
-    room.settle(staged(server, name, None, pa.RecordBatch.from_pydict(given), statement_type="createTable"), 1)
+    brought(staged(server, name, None, pa.RecordBatch.from_pydict(given), statement_type="createTable"), 1)
     described = server.run(f"SELECT COLUMN_NAME, DATA_TYPE FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_NAME = '{name}'")
     assert dict(described) == {"t": "TIME", "b": "BINARY", "d": "DATE", "n": "NUMBER"}
 
@@ -298,6 +298,7 @@ def test_a_second_settle_finds_it_done(server: Snowflake) -> None:
     where = staged(server, name, None, SCORES, statement_type="insert", create_table_if_not_exists=True)
     room.settle(where, 2)
     room.settle(where, 2)
+    room.discard(where)
     assert server.run(f'SELECT COUNT(*) FROM "{name}"') == [(2,)]
 
 
@@ -305,7 +306,7 @@ def test_rows_that_are_not_all_staged_are_not_settled(server: Snowflake) -> None
     name = f"target_{next(NUMBERS)}"
     where = staged(server, name, None, SCORES, statement_type="insert", create_table_if_not_exists=True)
     with pytest.raises(ScoringError, match="The staging table is not as it was left"):
-        room.settle(where, 3)
+        brought(where, 3)
     room.discard(where)
     assert_nothing_is_left(server)
     assert name not in tables(server)
@@ -316,7 +317,7 @@ def test_rows_of_one_key_are_named_and_nothing_is_written(server: Snowflake) -> 
     server.run(f"CREATE TABLE {name} (KEY VARCHAR, SCORE FLOAT)")
     where = staged(server, name, None, pa.RecordBatch.from_pydict({"KEY": ["k", "k"], "SCORE": [1.0, 2.0]}), **_upper(UPSERT))
     with pytest.raises(ScoringError, match="Rows of the output have the same key") as caught:
-        room.settle(where, 2)
+        brought(where, 2)
     room.discard(where)
     assert "KEY = k" in caught.value.detail
     assert server.run(f"SELECT COUNT(*) FROM {name}") == [(0,)]
@@ -333,6 +334,12 @@ def test_an_output_without_an_end_leaves_nothing(server: Snowflake, stage: str |
         output.write(SCORES)
     assert_nothing_is_left(server)
     assert "never" not in tables(server)
+
+
+def brought(where: Place, rows: int) -> None:
+    """Settled and cleared away."""
+    room.settle(where, rows)
+    room.discard(where)
 
 
 def assert_nothing_is_left(server: Snowflake) -> None:
@@ -649,6 +656,7 @@ def test_an_answer_to_the_commit_that_never_comes_moves_no_row_twice(server: Sno
     with Line(server.port, is_enough=lambda: server.run(f'SELECT "key" FROM "{name}"')) as line:
         settle(replace(where, data_store={"jdbcUrl": server.url_at(line.port)}), 2)
         assert line.cuts == 1
+    room.discard(where)
     assert server.run(f'SELECT COUNT(*) FROM "{name}"') == [(2,)]
     assert_nothing_is_left(server)
 

@@ -466,6 +466,7 @@ def test_an_answer_to_the_commit_that_never_comes_moves_no_row_twice(direct: Ben
     with Line(direct.server.port, is_enough=lambda: direct.rows(table)) as line:
         settle(direct.output(table, data_store=store(line.port)), 3)
         assert line.cuts == 1
+    room.discard(direct.output(table))
     assert direct.rows(table) == [(1,), (2,), (3,)]
     assert direct.left() == []
 
