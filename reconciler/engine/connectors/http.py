@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from reconciler.engine.connectors.patience import waited
+from reconciler.engine.connectors.patience import either, waited
 from reconciler.engine.csv_intake import CsvIntake
 from reconciler.engine.dialect import Dialect
 from reconciler.engine.file import File
@@ -95,10 +95,7 @@ def _facts(headers: httpx.Headers) -> Mapping[str, Any] | None:
 
 def open_intake(place: Place, dialect: Dialect, is_halted: Callable[[], bool], patience: Patience = PATIENCE) -> Intake:
     url = place.settings.url
-
-    def is_over() -> bool:
-        return is_halted() or place.is_halted()  # the one tells of any end, the other of an abort while this is opened
-
+    is_over = either(is_halted, place.is_halted)  # the one tells of any end, the other of an abort while this is opened
     first = _opened(url, patience, is_over)
     try:
         if first.begins_with(MAGIC):
