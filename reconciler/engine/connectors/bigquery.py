@@ -67,9 +67,7 @@ def open_output(place: Place, schema: pa.Schema) -> "_Staged":
 
 def settle(place: Place, rows: int) -> None:
     table = Table(place)
-    files = table.files("load")
-    job = _loaded(table, files, place.is_halted)
-    files.remove()
+    job = _loaded(table, table.files("load"), place.is_halted)
     if job.output_rows != rows:
         raise ScoringError("BigQuery has not loaded every row", f"{table.name}: job {job.job_id} has loaded {job.output_rows} of {rows} rows.")
 

@@ -290,6 +290,7 @@ def test_a_second_settle_finds_it_done(client: google.Client, dataset: str, buck
     assert staged(place) == len(files(bucket)) + 2
     room.settle(place, 3)
     room.settle(place, 3)
+    room.discard(place)
     assert client.get_table(f"{dataset}.scores").num_rows == 3
     assert files(bucket) == []
 
@@ -301,6 +302,7 @@ def test_files_that_a_killed_process_left_are_not_loaded(client: google.Client, 
     bucket.copy_blob(part, bucket, part.name.replace("000000", "000001"))
     staged(place)
     room.settle(place, 3)
+    room.discard(place)
     assert client.get_table(f"{dataset}.scores").num_rows == 3
 
 
@@ -309,6 +311,7 @@ def test_a_load_of_other_rows_than_were_staged_is_an_error(output: Any, client: 
     staged(place)
     with pytest.raises(ScoringError, match="BigQuery has not loaded every row"):
         room.settle(place, 4)
+    room.discard(place)
 
 
 def test_a_load_that_failed_is_tried_under_the_next_name(client: google.Client, dataset: str, output: Any) -> None:
@@ -320,6 +323,7 @@ def test_a_load_that_failed_is_tried_under_the_next_name(client: google.Client, 
     room.settle(output(job="failed"), 3)
     assert client.get_job("reconciler_failed_load_3").output_rows == 3
     room.settle(output(job="failed"), 3)
+    room.discard(output(job="failed"))
     assert client.get_table(f"{dataset}.scores").num_rows == 3
 
 
@@ -585,6 +589,7 @@ def test_a_job_whose_answer_is_lost_is_not_run_twice(
         else:
             place = output()
             room.settle(place, staged(place))
+            room.discard(place)
             assert client.get_table(f"{dataset}.scores").num_rows == 3
         assert proxy.hits == [1]
     assert files(bucket) == []
